@@ -1,0 +1,1 @@
+"""What shops, warehouses and parcel carriers say, turned into statements."""

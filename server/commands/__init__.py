@@ -1,0 +1,1 @@
+"""Signed commands to gateways and their answers: how an activation is carried to a tag."""

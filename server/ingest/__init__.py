@@ -1,0 +1,1 @@
+"""From the broker to the store: drain, verify, resolve, store, acknowledge, answer with receipts."""

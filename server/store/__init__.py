@@ -1,0 +1,1 @@
+"""All SQL: tables, migrations, and queries as plain functions on a transaction."""

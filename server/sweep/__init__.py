@@ -1,0 +1,1 @@
+"""Looks again at what is due: the next moment of every finding."""

@@ -1,0 +1,1 @@
+"""The API and the pages: one request is one transaction."""
