@@ -1,0 +1,38 @@
+# What you can do here. `make` alone prints this list. See CONTRIBUTING.md for the habits.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+SECONDS_EACH ?= 20
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-demo demo demo-clean test lint bench
+
+help: ## print this list
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+setup: ## everything for working on Hearsight, into .venv/ (instant when nothing changed)
+	@tools/setup dev
+
+setup-demo:
+	@tools/setup demo
+
+demo: setup-demo ## play the stories on the running product: pages on http://127.0.0.1:8000
+	@exec $(PY) -m demo
+
+demo-clean: ## remove what the demo made (HEARSIGHT_DATA, default .hearsight/)
+	@tools/setup demo && exec $(PY) -m demo clean
+
+lint: setup ## ruff, mypy --strict, import contracts
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+test: lint ## lint, then every test on real parts (installs Mosquitto and Chromium where it may)
+	@tools/parts
+	@$(VENV)/bin/pytest
+
+bench: setup ## the three benchmarks, SECONDS_EACH=20 each
+	@$(PY) -m bench.ingest --seconds $(SECONDS_EACH)
+	@$(PY) -m bench.gateway --seconds $(SECONDS_EACH)
+	@$(PY) -m bench.resolve --seconds $(SECONDS_EACH)

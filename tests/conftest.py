@@ -1,0 +1,43 @@
+"""What every test gets: a clean environment, a free port, the root of the repository, patient dice.
+
+Fixtures of one room live in that room's own conftest.py (tests/server/conftest.py has the database, and so on).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Two shared cores: a deadline would fail for the neighbour's load, not for our code. In CI the dice are the
+# same every time, so that a red run can be told again; at home they look for something new.
+settings.register_profile("home", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("home"), derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "home")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own HEARSIGHT_* settings must not decide a test."""
+    for name in list(os.environ):
+        if name.startswith("HEARSIGHT_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The root of the repository."""
+    return ROOT
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port that nobody had on loopback a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
