@@ -1,1 +1,1 @@
-"""Everything two programs must agree on, and nothing else: frames, keys, batches, receipts, topics, GATT."""
+"""Everything that two programs must agree on, and nothing else."""
