@@ -69,9 +69,12 @@ def decode_answer(answer: bytes) -> ActivationAnswer:
 def verify_answer(public_key: bytes, challenge: bytes, answer: bytes) -> ActivationAnswer:
     """What the tag with this public key stated in answer to this challenge.
 
-    Raises WireError `answer_length`, `public_key`, `receipt_invalid`. Works offline: needs no server, no database.
+    Raises WireError `answer_length`, `challenge_length`, `public_key`, `receipt_invalid`.
+    Works offline: needs no server, no database.
     """
     stated = decode_answer(answer)
+    if len(challenge) != CHALLENGE_LEN:
+        raise WireError("challenge_length", f"a challenge has {CHALLENGE_LEN} bytes, this one {len(challenge)}")
     try:
         key = Ed25519PublicKey.from_public_bytes(public_key)
     except ValueError:

@@ -87,7 +87,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     frames: Annotated[bytes, Meta(max_length=FRAME.size * MAX_SIGHTINGS * MAX_FRAMES_PER_SIGHTING)] = b""
     dropped: Annotated[
         dict[
-            Annotated[str, Meta(max_length=32, pattern="^[a-z_]+$")],
+            Annotated[str, Meta(max_length=32, pattern=r"^[a-z_]+\Z")],
             Annotated[int, Meta(ge=0, le=MAX_SEQUENCE)],
         ],
         Meta(max_length=32),

@@ -38,8 +38,8 @@ def decode_claim_code(text: str) -> bytes:
     wrong = WireError("code_mistyped", "this is not a complete claim code, or a character in it is wrong")
     if len(text) > _TEXT_MAX or not text.isascii():
         raise wrong
-    symbols = "".join(text.upper().split()).replace("-", "")
-    body, check = symbols[:-1].translate(_LOOKALIKES), symbols[-1:]
+    symbols = "".join(text.upper().split()).replace("-", "").translate(_LOOKALIKES)
+    body, check = symbols[:-1], symbols[-1:]
     if len(body) != _BODY_LEN or any(symbol not in _VALUE for symbol in body):
         raise wrong
     number = 0

@@ -84,7 +84,7 @@ class Failed(msgspec.Struct, frozen=True, array_like=True, tag=int(Step.FAILED),
     """Answer: it did not work; `code` as in docs/wire-format.md (`tag_not_heard`, `button_not_pressed`, …)."""
 
     session: Session
-    code: Annotated[str, Meta(max_length=32, pattern="^[a-z_]+$")]
+    code: Annotated[str, Meta(max_length=32, pattern=r"^[a-z_]+\Z")]
 
 
 Order = Find | Connect | Write

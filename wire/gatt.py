@@ -146,7 +146,7 @@ class Reassembler:
         if parts is None or chunk[0] & _INDEX != len(parts) & _INDEX:
             self._parts = None
             raise WireError("chunk_order", "a chunk is missing or came twice")
-        self._held += len(chunk) - 1
+        self._held += max(len(chunk) - 1, 1)  # an empty part costs memory too, and there is no end of them
         if self._held > MAX_MESSAGE:
             self._parts = None
             raise WireError("oversized", f"a message has at most {MAX_MESSAGE} bytes")

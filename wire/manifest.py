@@ -23,7 +23,7 @@ from wire.signing import Domain, sign, verify
 MAX_UNITS: Final = 5_000
 MAX_LINE: Final = 1_024
 MAX_SERIAL: Final = 2**40 - 1
-Hex32 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Hex32 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,7 +31,7 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     manifest: Annotated[str, Meta(min_length=1, max_length=64)]
     lot: Annotated[str, Meta(min_length=1, max_length=64)]
-    made_at: datetime
+    made_at: Annotated[datetime, Meta(tz=True)]
     units: Annotated[int, Meta(ge=1, le=MAX_UNITS)]
 
 
@@ -46,7 +46,7 @@ class Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    signature: Annotated[str, Meta(pattern="^[0-9a-f]{128}$")]
+    signature: Annotated[str, Meta(pattern=r"^[0-9a-f]{128}\Z")]
 
 
 _HEADER: Final = msgspec.json.Decoder(Header)

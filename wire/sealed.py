@@ -42,7 +42,10 @@ def _info(eid: bytes) -> bytes:
 
 
 def seal(report: Report, public_key: bytes) -> bytes:
-    """Seals a report to the day key P_i; the EID is derived from the key, so the two cannot disagree."""
+    """Seals a report to the day key P_i; the EID is derived from the key, so the two cannot disagree.
+
+    Raises WireError `out_of_range`, `public_key`: the day key comes from outside.
+    """
     if len(report.tail) != 4:
         raise WireError("out_of_range", "a frame's tail has 4 bytes")
     try:
@@ -59,8 +62,11 @@ def seal(report: Report, public_key: bytes) -> bytes:
     except struct.error:
         raise WireError("out_of_range", "a value of the report does not fit its field") from None
     eid = eid_of(public_key)
-    key = X25519PublicKey.from_public_bytes(public_key)
-    return bytes((VERSION,)) + eid + _SUITE.encrypt(plain, key, _info(eid))
+    try:
+        key = X25519PublicKey.from_public_bytes(public_key)
+        return bytes((VERSION,)) + eid + _SUITE.encrypt(plain, key, _info(eid))
+    except ValueError:  # not 32 bytes, or a point of small order, whose shared key anybody knows
+        raise WireError("public_key", "nothing can be sealed to this day key") from None
 
 
 def report_eid(report: bytes) -> bytes:

@@ -16,8 +16,10 @@ from wire.topics import GatewayId
 
 VERSION: Final = 1
 MAX_BYTES: Final = 8 * 1024
+# A century: an infinite age is no number that JSON or a page could show.
+MAX_AGE_S: Final = 3.2e9
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Reasons = Annotated[dict[Annotated[str, Meta(max_length=32, pattern="^[a-z_]+$")], Count], Meta(max_length=32)]
+Reasons = Annotated[dict[Annotated[str, Meta(max_length=32, pattern=r"^[a-z_]+\Z")], Count], Meta(max_length=32)]
 
 
 class GatewayState(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -31,7 +33,7 @@ class GatewayState(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
     online: bool
     sent_at_ms: Annotated[int, Meta(ge=0, le=MAX_UNIX_MS)]
     scanner: Literal["starting", "scanning", "paused", "restarting", "stopped"] = "stopped"
-    last_advert_age_s: Annotated[float, Meta(ge=0)] | None = None
+    last_advert_age_s: Annotated[float, Meta(ge=0, le=MAX_AGE_S)] | None = None
     queued_batches: Count = 0
     clock: Clock = Clock.BAD
     restarts: Reasons = {}

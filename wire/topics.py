@@ -10,8 +10,9 @@ from msgspec import Meta
 from wire.errors import WireError
 
 _ROOT: Final = "hearsight/1/gw"
-GATEWAY_ID_PATTERN: Final = r"^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$"
-_GATEWAY_ID: Final = re.compile(GATEWAY_ID_PATTERN.rstrip("$") + r"\Z")
+# `\Z`, never `$`: in Python `$` also matches before a newline at the end.
+GATEWAY_ID_PATTERN: Final = r"^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?\Z"
+_GATEWAY_ID: Final = re.compile(GATEWAY_ID_PATTERN)
 # Letters a broker's ACL and a shell can both hold; never `+`, `#`, `/` or blanks.
 GatewayId = Annotated[str, Meta(pattern=GATEWAY_ID_PATTERN, max_length=32)]
 
