@@ -28,8 +28,12 @@ def day_private_key(s_o: bytes, day: int) -> bytes:
 
 def day_public_key(s_o: bytes, day: int) -> bytes:
     """P_i (32 bytes): what gateways seal the reports of that day to."""
-    private = X25519PrivateKey.from_private_bytes(day_private_key(s_o, day))
-    return private.public_key().public_bytes_raw()
+    return public_of_day_key(day_private_key(s_o, day))
+
+
+def public_of_day_key(d: bytes) -> bytes:
+    """P_i of a d_i that somebody was given, without the secret that it comes from."""
+    return X25519PrivateKey.from_private_bytes(d).public_key().public_bytes_raw()
 
 
 def fetch_token(s_o: bytes, day: int) -> bytes:
