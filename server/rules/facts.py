@@ -254,10 +254,11 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Authenticated P frames of one (serial, boot, gateway, lag bucket, UTC day of last heard), thinned to their ends.
+    """Authenticated P frames of one (serial, boot, gateway, place, lag bucket, UTC day), thinned to their two ends.
 
-    `first_at`/`first_uptime_s` belong to one frame, `last_at`/`last_uptime_s` to one frame. `count` ≥ 1 frames.
-    `gateway_owner` is the independence group: gateways of one owner are one witness. `site` only for own_site gateways.
+    The place belongs to the key because a van moves within a day. `first_at`/`first_uptime_s` belong to one frame,
+    `last_at`/`last_uptime_s` to one frame. `count` ≥ 1 frames. `site` only for own_site gateways.
+    `gateway_owner` is the independence group: gateways of one owner are one witness.
     `first_reached_at` / `reached_us_at`: when the first and the last of them reached us.
     """
 

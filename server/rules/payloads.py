@@ -1,7 +1,7 @@
 """What a statement carries beside its kind: one small value per kind, and its JSON form.
 
 `payload_from(kind, raw)` reads the JSON object that the store keeps and an API receives; `payload_to` writes it.
-Unknown keys, missing keys and wrong types raise `PayloadError` with a code and the key; the caller makes a refusal of it.
+Unknown keys, missing keys and wrong types raise `PayloadError` with a code and the key, for its caller to refuse.
 Moments are ISO 8601 with an offset; shipment status words are EasyPost's.
 """
 

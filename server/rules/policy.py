@@ -1,0 +1,96 @@
+"""Every threshold that a rule compares with, in one versioned value; beside each stands what goes wrong on either side.
+
+A number with `_bd` is business days of the fulfilling site's calendar (`business_days`), which belongs to the site's
+facts: pickups, workdays, holidays, cut-off. Change a number, change `version`: verdicts name the version they used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The thresholds of one version. Compare values with `==`; two policies of one version are equal."""
+
+    version: str = "2026.1"
+    profile: str = "solo"
+
+    # -- radio -----------------------------------------------------------------------------------------------
+    # Smaller: gateways whose clocks differ by some seconds call each other's sightings stale.
+    # Larger: a recording may be played back that much later and still count as live.
+    freshness_slack_s: int = 30
+    # Smaller: a tag on a cheap crystal in a cold van calls itself stale. Larger: a recording played months later fits.
+    clock_drift_ppm: int = 500
+    # How wrong a clock that calls itself good may be. Smaller: R-34 opens for two honest gateways. Larger: a replay
+    # within that time is not noticed (it is stale all the same).
+    clock_error_s: int = 5
+    # A boot carries full weight only this long after its first fresh hearing. Smaller: a recorded boot that nobody
+    # heard live counts as proof after a short replay. Larger: a tag restarted on the way proves nothing for too long.
+    anchor_age_s: int = 3600
+    # An airliner. Smaller: air mail is called an impossible jump. Larger: a relay across a country goes unnoticed.
+    speed_max_kmh: int = 900
+    # Below this a jump is the spread of honest places. Smaller: two gateways in one town disagree about nothing.
+    # Larger: a relay between neighbouring towns goes unnoticed.
+    jump_min_m: int = 5000
+    # Farther than this from every own site is away. Smaller: the street before the dock counts as "left".
+    # Larger: a courier's depot next door never counts. Radio range plus a phone's accuracy stays well below it.
+    away_min_m: int = 1000
+    # Nearer than this to ship-to is "at the address". Smaller: a crowd receiver two streets on is ignored.
+    # Larger: the courier's depot in the same town counts as delivered. R-30 uses the same distance.
+    near_m: int = 2000
+
+    # -- handing over ----------------------------------------------------------------------------------------
+    # Time between saying "dispatched" and the parcel leaving the bench. Smaller: the walk to the dock is a lie.
+    # Larger: R-17 says nothing for longer, which costs only minutes.
+    inside_settle_s: int = 1800
+    # Smaller: one odd frame refutes a person. Larger: a quiet tag in a shielded corner is never heard often enough.
+    inside_sightings_min: int = 2
+    # After a departure a parcel needs at least this to come back through a carrier. Smaller: a van that turned round
+    # is called a return. Larger: a true return the next day looks like never having left.
+    return_min_s: int = 86_400
+    # From the pickup to the carrier's first scan at its hub. Smaller: R-05 fires every evening while the truck drives.
+    # Larger: the customer waits a night longer for the truth.
+    first_scan_after_pickup_s: int = 21_600
+    # For sites without a pickup schedule: evidence is due at the end of this many business days.
+    evidence_due_bd: int = 1
+    # A serial is at the bench within this of its packing scan. Smaller: a batch scanned after lunch has no witness.
+    # Larger: a tag merely in stock that day counts as packed.
+    packing_window_s: int = 3600
+
+    # -- dates and promises ----------------------------------------------------------------------------------
+    # Smaller: R-02 fires for orders that nobody was late with. Larger: the customer notices first.
+    handling_bd: int = 2
+    # Label without physical scan, whole business days after the label's. Smaller: a label printed after the pickup
+    # warns every evening. Larger: the parcel is looked for when its trail is cold.
+    label_warn_bd: int = 1
+    label_high_bd: int = 2
+    label_critical_bd: int = 5
+    # How far before its known date a label's own scans may lie (a date without a time). Smaller: a true scan of the
+    # same day is called a previous parcel's. Larger: yesterday's parcel under a recycled number becomes ours.
+    label_date_slack_s: int = 86_400
+    # Due dates end with their day already; more would hide one of the waits of story T.
+    promise_grace_s: int = 0
+
+    # -- the owner's answer ----------------------------------------------------------------------------------
+    # Smaller: the word flickers between two beacons of a quiet place. Larger: "fresh" no longer means "still there".
+    fresh_s: int = 900
+    # Smaller: a night without a passer-by is called old. Larger: yesterday's place is shown as today's.
+    aging_s: int = 86_400
+    # How far a tag is from the receiver that hears it, indoors to open field: added to the receiver's own accuracy.
+    # Smaller: the circle misses the tag. Larger: "within 35 m" becomes "within 200 m" and helps nobody.
+    radio_range_m: int = 60
+    # Reports this close in time are one moment and are fused. Smaller: two receivers of one room are two places.
+    # Larger: a walking owner is drawn where he never was.
+    fuse_window_s: int = 120
+    # Reports within this of a stay's middle belong to it. Smaller: a house is three stays. Larger: a street is one.
+    stay_radius_m: int = 150
+
+
+SOLO: Final = Policy()
+TEAM: Final = replace(SOLO, profile="team")
+
+PROFILES: Final[Mapping[str, Policy]] = {"solo": SOLO, "team": TEAM}
+"""`solo`: below three staff, one person may grant after a delay and a second look. `team`: the table of authority."""
