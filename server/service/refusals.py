@@ -1,0 +1,139 @@
+"""Ordinary answers that say no: every code with what happened and what to do about it, in one place.
+
+A refusal is neither a bug nor a breakage: it is shown to a person or a program as it stands. `docs/api.md` lists
+the same codes; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Kind(StrEnum):
+    """What sort of no it is; the web maps each to one HTTP status."""
+
+    INVALID = "invalid"
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    CONFLICT = "conflict"
+    TOO_LARGE = "too_large"
+    TOO_MANY = "too_many"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """How a code is said. `{name}` parts are filled from the values of the refusal."""
+
+    kind: Kind
+    message: str
+    do: str
+
+
+_I, _U, _F, _N, _C = Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.NOT_FOUND, Kind.CONFLICT
+
+WORDS: Final[Mapping[str, Words]] = {
+    # The request itself
+    "bad_request": Words(_I, "The request could not be read: {detail}.", "Correct the named field and send it again."),
+    "not_found": Words(_N, "There is nothing at this address.", "Check the address."),
+    "method_not_allowed": Words(_I, "This address does not take that method.", "See /api/v1/openapi.json."),
+    "too_large": Words(Kind.TOO_LARGE, "The request is larger than {limit} bytes.", "Send less at a time."),
+    "too_many": Words(Kind.TOO_MANY, "Too many requests of this kind.", "Wait {wait_s} seconds, then try again."),
+    "broken": Words(Kind.UNAVAILABLE, "Something of ours broke.", "Try again; if it stays so, tell us the reference."),
+    "not_ready": Words(Kind.UNAVAILABLE, "The service is not ready: {detail}.", "Try again in a minute."),
+    # Who is asking
+    "sign_in_needed": Words(_U, "This needs somebody who is signed in.", "Sign in, or send a valid API token."),
+    "token_invalid": Words(_U, "This token is not valid, or no longer.", "Make a new one in the settings."),
+    "sign_in_failed": Words(_U, "E-mail address and password do not fit together.", "Check both, or reset it."),
+    "sign_in_throttled": Words(
+        Kind.TOO_MANY, "Too many failed sign-ins.", "Wait {wait_s} seconds, or reset the password."
+    ),
+    "csrf": Words(_F, "The request did not come from a page of ours.", "Reload the page and send it again."),
+    "not_yours": Words(_F, "Your role ({role}) may not do this.", "Ask somebody whose role allows it: {allowed}."),
+    "password_weak": Words(_I, "This password is too easy to guess.", "Take at least 12 characters."),
+    "reset_invalid": Words(_I, "This reset link is not valid, or no longer.", "Ask for a new one."),
+    "email_invalid": Words(_I, "This is no e-mail address.", "Check it for a typing mistake."),
+    "email_taken": Words(_C, "There is already an account with this address.", "Sign in, or reset the password."),
+    "account_unknown": Words(_N, "There is no account with this address.", "Check the address, or invite them."),
+    # Orders
+    "order_unknown": Words(_N, "There is no order {number}.", "Check the number, or record the order first."),
+    "order_conflict": Words(
+        _C, "Order {number} is already recorded with other contents.", "State what changed; facts are not replaced."
+    ),
+    "slot_unknown": Words(_N, "Order {number} has no slot {slot}.", "Number the units from 1 through the order."),
+    "site_unknown": Words(_N, "There is no site {site}.", "Create the site first, or leave it out."),
+    "statement_conflict": Words(
+        _C, "Another statement already has the key {key}.", "Use a new key; a correction is a new statement."
+    ),
+    "statement_unknown": Words(_N, "There is no statement {key} to correct.", "Name a statement of this order."),
+    "payload_unknown_key": Words(_I, "{detail}.", "Leave the field out; see docs/api.md for the payloads."),
+    "payload_missing_key": Words(_I, "{detail}.", "Add the field; see docs/api.md for the payloads."),
+    "payload_bad_value": Words(_I, "{detail}.", "Correct the field; see docs/api.md for the payloads."),
+    "source_not_yours": Words(
+        _F,
+        "Your role ({role}) may not speak for the source {source}.",
+        "State it as staff; carriers and systems speak through an operator's token.",
+    ),
+    "said_in_future": Words(_I, "A statement cannot be made in the future.", "Check the clock and the zone."),
+    "view_refused": Words(_N, "No order with this number and e-mail address.", "Check both as they stand in the mail."),
+    "view_ended": Words(_U, "This link to the order has ended.", "Open the order again with number and e-mail."),
+    # Tags and claims
+    "tag_unknown": Words(_N, "There is no such tag here.", "Check the number printed on the tag."),
+    "code_mistyped": Words(_I, "A character of the code is wrong or missing.", "Compare it with the code in the box."),
+    "code_unknown": Words(_N, "This code belongs to no tag of ours.", "Check it; if it is right, ask a person."),
+    "claim_taken": Words(_C, "This tag is claimed by another account.", "Ask its owner to release or transfer it."),
+    "already_yours": Words(_C, "This tag is already yours.", "You find it in your list of tags."),
+    "claim_unknown": Words(_N, "There is no such claim of yours.", "Enter the code again."),
+    "claim_expired": Words(_C, "The claim has ended: it lives for 15 minutes.", "Enter the code again."),
+    "too_many_claims": Words(Kind.TOO_MANY, "Too many claims at once.", "Wait 15 minutes, then enter the code again."),
+    "tag_not_heard": Words(
+        _C, "The tag is not heard here just now.", "Hold it near the gateway, press its button, and try again."
+    ),
+    "button_not_pressed": Words(
+        _C, "The tag's button was not pressed in the last minute.", "Press the button, then try again at once."
+    ),
+    "tag_refused": Words(
+        _C, "The tag refused the request.", "If it had an owner, they must release it; then try again."
+    ),
+    "receipt_invalid": Words(_I, "This answer was not made by this tag for this claim.", "Repeat the activation."),
+    "challenge_old": Words(_C, "The challenge has ended: it lives for 15 minutes.", "Repeat the activation."),
+    "owner_key_invalid": Words(_I, "The owner's key or its signature is not valid.", "Sign the challenge again."),
+    "gateway_unreachable": Words(
+        Kind.UNAVAILABLE, "No gateway can carry this just now.", "Try again, or use `python -m gateway activate`."
+    ),
+    "carry_busy": Words(_C, "This claim is being carried already.", "Wait for its end: it takes a minute at most."),
+    # Owning
+    "transfer_unknown": Words(_N, "There is no such transfer to you.", "Ask the owner to start it again."),
+    "transfer_to_self": Words(_I, "The tag is yours already.", "Name another account's e-mail address."),
+    "not_lost": Words(_C, "This tag is not marked lost.", "Nothing needs to be done."),
+    "found_code_unknown": Words(_N, "There is no tag with this code.", "Check the code on the tag."),
+    "channel_unknown": Words(_N, "There is no such channel of yours.", "See the list of your channels."),
+    "channel_limit": Words(_C, "There are {limit} channels already.", "Remove one first."),
+    "webhook_unsafe": Words(_I, "This address cannot take our messages: {detail}.", "Use a public https address."),
+    "period_invalid": Words(_I, "The period is not valid: {detail}.", "Ask for at most 31 days, from before to."),
+    # Gateways
+    "gateway_unknown": Words(_N, "There is no gateway {gateway}.", "Check its name in the list of gateways."),
+    "gateway_exists": Words(_C, "There is already a gateway {gateway}.", "Take another name, or give it a new token."),
+    "gateway_name": Words(_I, "A gateway's name has small letters, digits and hyphens.", "Take another name."),
+    "enrolment_refused": Words(
+        _F, "This enrolment token is not valid, or no longer.", "Ask the operator for a new one."
+    ),
+    "site_exists": Words(_C, "There is already a site {site} with other data.", "Take another name."),
+}
+
+
+class Refusal(Exception):
+    """An ordinary no. `code` is a key of `WORDS`; `values` fill its sentence and may be shown to anybody."""
+
+    def __init__(self, code: str, **values: object) -> None:
+        words = WORDS[code]  # a code that is not in the table is a bug
+        self.code = code
+        self.kind = words.kind
+        self.values = values
+        self.message = words.message.format(**values)
+        self.do = words.do.format(**values)
+        super().__init__(self.message)
