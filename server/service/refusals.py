@@ -126,7 +126,7 @@ WORDS: Final[Mapping[str, Words]] = {
 }
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 - a refusal is no error
     """An ordinary no. `code` is a key of `WORDS`; `values` fill its sentence and may be shown to anybody."""
 
     def __init__(self, code: str, **values: object) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     ForeignKey,
     Identity,
@@ -359,6 +360,16 @@ slots = Table(
     _text("title"),
     _bytes("personalisation", null=True),  # encrypted
     Column("lead_time_bd", SmallInteger),  # only if it was shown before payment
+    Column("ship_by", Date),  # if a date was stated at checkout, in the site's zone
+)
+
+order_links = Table(
+    "order_links",
+    metadata,
+    _bytes("token_hash", primary_key=True),  # lets a customer, and whom they forward it to, read one order
+    _ref("order_number", "orders.number", index=True),
+    _moment("made_at"),
+    _moment("expires_at"),
 )
 
 statements = Table(
@@ -377,8 +388,12 @@ statements = Table(
     _text("via"),  # how it came: api, cli, page, import, replay
     _json("payload"),
     _ref("corrects", "statements.no", null=True),
+    _text("correction", null=True),  # did_not_occur, incorrect_data
     _text("natural_key", unique=True),  # saying the same thing twice is one statement
     _moment("learnt_at"),
+    # Which orders a serial was bound to, and which order a carrier's number belongs to: asked for every batch heard.
+    Index("ix_statements_serial", text("((payload->>'serial')::bigint)"), postgresql_where=text("kind='serial_bound'")),
+    Index("ix_statements_tracking", text("(payload->>'number')"), postgresql_where=text("payload ? 'number'")),
 )
 
 # --- Acts: what was done -------------------------------------------------------------------------------------
@@ -434,6 +449,17 @@ ownership = Table(
     _ref("by_act", "acts.no"),
     # The first valid receipt wins: one living owner a tag, whoever commits first.
     Index("uq_ownership_living", "serial", unique=True, postgresql_where=text("until is null")),
+)
+
+transfers = Table(
+    "transfers",
+    metadata,
+    _text("transfer", primary_key=True),
+    _ref("ownership_no", "ownership.no", index=True),  # what is handed over: it ends when the other accepts
+    _ref("to_account_no", "accounts.no", index=True),
+    _moment("made_at"),
+    _moment("expires_at"),
+    _moment("accepted_at", null=True),
 )
 
 lost_marks = Table(
