@@ -8,50 +8,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
-
-class Kind(StrEnum):
-    """What sort of no it is; the web maps each to one HTTP status."""
-
-    INVALID = "invalid"
-    UNAUTHENTICATED = "unauthenticated"
-    FORBIDDEN = "forbidden"
-    NOT_FOUND = "not_found"
-    CONFLICT = "conflict"
-    TOO_LARGE = "too_large"
-    TOO_MANY = "too_many"
-    UNAVAILABLE = "unavailable"
+from server.refusal import Kind, Refusal
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """How a code is said. `{name}` parts are filled from the values of the refusal."""
+    """How a code is said. `{name}` parts are filled from the values given to `refuse`."""
 
     kind: Kind
     message: str
     do: str
 
 
-_I, _U, _F, _N, _C = Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.NOT_FOUND, Kind.CONFLICT
+_I, _U, _F = Kind.INVALID, Kind.UNAUTHENTICATED, Kind.FORBIDDEN
+_N, _C, _L = Kind.NOT_FOUND, Kind.CONFLICT, Kind.LATER
 
 WORDS: Final[Mapping[str, Words]] = {
     # The request itself
     "bad_request": Words(_I, "The request could not be read: {detail}.", "Correct the named field and send it again."),
     "not_found": Words(_N, "There is nothing at this address.", "Check the address."),
     "method_not_allowed": Words(_I, "This address does not take that method.", "See /api/v1/openapi.json."),
-    "too_large": Words(Kind.TOO_LARGE, "The request is larger than {limit} bytes.", "Send less at a time."),
-    "too_many": Words(Kind.TOO_MANY, "Too many requests of this kind.", "Wait {wait_s} seconds, then try again."),
-    "broken": Words(Kind.UNAVAILABLE, "Something of ours broke.", "Try again; if it stays so, tell us the reference."),
-    "not_ready": Words(Kind.UNAVAILABLE, "The service is not ready: {detail}.", "Try again in a minute."),
+    "too_large": Words(_I, "The request is larger than {limit} bytes.", "Send less at a time."),
+    "too_many": Words(_L, "Too many requests of this kind.", "Wait {wait_s} seconds, then try again."),
+    "broken": Words(_L, "Something of ours broke.", "Try again; if it stays so, tell us the reference."),
+    "not_ready": Words(_L, "The service is not ready: {detail}.", "Try again in a minute."),
     # Who is asking
     "sign_in_needed": Words(_U, "This needs somebody who is signed in.", "Sign in, or send a valid API token."),
     "token_invalid": Words(_U, "This token is not valid, or no longer.", "Make a new one in the settings."),
     "sign_in_failed": Words(_U, "E-mail address and password do not fit together.", "Check both, or reset it."),
-    "sign_in_throttled": Words(
-        Kind.TOO_MANY, "Too many failed sign-ins.", "Wait {wait_s} seconds, or reset the password."
-    ),
+    "sign_in_throttled": Words(_L, "Too many failed sign-ins.", "Wait {wait_s} seconds, or reset the password."),
     "csrf": Words(_F, "The request did not come from a page of ours.", "Reload the page and send it again."),
     "not_yours": Words(_F, "Your role ({role}) may not do this.", "Ask somebody whose role allows it: {allowed}."),
     "password_weak": Words(_I, "This password is too easy to guess.", "Take at least 12 characters."),
@@ -89,7 +76,7 @@ WORDS: Final[Mapping[str, Words]] = {
     "already_yours": Words(_C, "This tag is already yours.", "You find it in your list of tags."),
     "claim_unknown": Words(_N, "There is no such claim of yours.", "Enter the code again."),
     "claim_expired": Words(_C, "The claim has ended: it lives for 15 minutes.", "Enter the code again."),
-    "too_many_claims": Words(Kind.TOO_MANY, "Too many claims at once.", "Wait 15 minutes, then enter the code again."),
+    "too_many_claims": Words(_L, "Too many claims at once.", "Wait 15 minutes, then enter the code again."),
     "tag_not_heard": Words(
         _C, "The tag is not heard here just now.", "Hold it near the gateway, press its button, and try again."
     ),
@@ -103,7 +90,7 @@ WORDS: Final[Mapping[str, Words]] = {
     "challenge_old": Words(_C, "The challenge has ended: it lives for 15 minutes.", "Repeat the activation."),
     "owner_key_invalid": Words(_I, "The owner's key or its signature is not valid.", "Sign the challenge again."),
     "gateway_unreachable": Words(
-        Kind.UNAVAILABLE, "No gateway can carry this just now.", "Try again, or use `python -m gateway activate`."
+        _L, "No gateway can carry this just now.", "Try again, or use `python -m gateway activate`."
     ),
     "carry_busy": Words(_C, "This claim is being carried already.", "Wait for its end: it takes a minute at most."),
     # Owning
@@ -126,14 +113,7 @@ WORDS: Final[Mapping[str, Words]] = {
 }
 
 
-class Refusal(Exception):  # noqa: N818 - a refusal is no error
-    """An ordinary no. `code` is a key of `WORDS`; `values` fill its sentence and may be shown to anybody."""
-
-    def __init__(self, code: str, **values: object) -> None:
-        words = WORDS[code]  # a code that is not in the table is a bug
-        self.code = code
-        self.kind = words.kind
-        self.values = values
-        self.message = words.message.format(**values)
-        self.do = words.do.format(**values)
-        super().__init__(self.message)
+def refuse(code: str, *, reference: str = "", **values: object) -> Refusal:
+    """The refusal with this code, ready to be raised; `values` fill its sentences and may be shown to anybody."""
+    words = WORDS[code]  # a code that is not in the table is a bug
+    return Refusal(words.kind, code, words.message.format(**values), words.do.format(**values), reference)

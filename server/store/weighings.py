@@ -1,0 +1,68 @@
+"""Verdicts kept beside the facts: computed at a moment, stale as soon as a fact comes in, never a fact themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from server.store.tables import weighings
+
+
+@dataclass(frozen=True, slots=True)
+class StoredWeighing:
+    """`weighing` is the JSON form of what `rules.weigh` said at `as_of`; look again at `next_look_at` at the latest."""
+
+    order_number: str
+    as_of: datetime
+    policy: str
+    next_look_at: datetime | None
+    weighing: Mapping[str, Any]
+
+
+def put(tx: Connection, weighing: StoredWeighing) -> None:
+    """Keep the newest weighing of an order."""
+    row = {
+        "order_number": weighing.order_number,
+        "as_of": weighing.as_of,
+        "policy": weighing.policy,
+        "next_look_at": weighing.next_look_at,
+        "weighing": dict(weighing.weighing),
+        "stale": False,
+    }
+    stated = upsert(weighings).values(row)
+    renew = {name: stated.excluded[name] for name in row if name != "order_number"}
+    tx.execute(stated.on_conflict_do_update(index_elements=["order_number"], set_=renew))
+
+
+def current(tx: Connection, number: str, policy: str, now: datetime) -> StoredWeighing | None:
+    """The kept weighing, if it still holds: no fact since, same policy, and nothing falls due up to now."""
+    query = select(weighings).where(
+        weighings.c.order_number == number,
+        weighings.c.policy == policy,
+        weighings.c.stale.is_(False),
+        weighings.c.as_of <= now,
+        or_(weighings.c.next_look_at.is_(None), weighings.c.next_look_at > now),
+    )
+    row = tx.execute(query).first()
+    if row is None:
+        return None
+    next_look_at = row.next_look_at.astimezone(UTC) if row.next_look_at else None
+    return StoredWeighing(number, row.as_of.astimezone(UTC), row.policy, next_look_at, row.weighing)
+
+
+def mark_stale(tx: Connection, numbers: Collection[str]) -> None:
+    """A fact about these orders came in: what was computed before holds no longer."""
+    if numbers:
+        stale = update(weighings).where(weighings.c.order_number.in_(sorted(numbers)), weighings.c.stale.is_(False))
+        tx.execute(stale.values(stale=True))
+
+
+def due(tx: Connection, now: datetime, limit: int) -> tuple[str, ...]:
+    """Orders whose verdict may have changed: stale ones, and those whose next moment to look has come."""
+    query = select(weighings.c.order_number).where(or_(weighings.c.stale, weighings.c.next_look_at <= now))
+    return tuple(tx.execute(query.order_by(weighings.c.next_look_at.asc().nulls_first()).limit(limit)).scalars())
