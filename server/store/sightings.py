@@ -1,0 +1,215 @@
+"""Sightings read back: thinned for the rules, newest for "where is my tag", minute by minute for its owner.
+
+Every read comes down to the index (serial, heard_at); there is no mutable row per tag. Stale frames are among the
+rows: freshness is judged by `server.rules.freshness`, not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import BigInteger, DateTime
+
+from server.rules import facts
+from wire.batch import Clock, PlaceSource
+from wire.batch import GatewayClass as WireClass
+
+# The tolerance of freshness (`server.rules.freshness`) is 30 s, so rows of one bucket cannot be told apart by it.
+LAG_BUCKET_S: Final = 30
+# A page shows minutes; whoever wants more asks for a shorter time.
+MAX_HISTORY: Final = 10_000
+
+_CLASS: Final = {
+    WireClass.OWN_SITE: facts.GatewayClass.OWN_SITE,
+    WireClass.VEHICLE: facts.GatewayClass.VEHICLE,
+    WireClass.PARTNER: facts.GatewayClass.PARTNER,
+    WireClass.CROWD: facts.GatewayClass.CROWD,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """One frame of a tag, heard by one gateway, with both clocks: the gateway's (`heard_at`) and ours (`reached_at`).
+
+    `first_heard_at` is when its address was first heard in that window, `adverts` counts the whole window.
+    `receivers` names every gateway that heard the tag in the same minute, the strongest (this one) among them.
+    """
+
+    serial: int
+    heard_at: datetime
+    first_heard_at: datetime
+    reached_at: datetime
+    uptime_s: int
+    boot: int
+    status: int
+    adverts: int
+    rssi_max_dbm: int
+    rssi_mean_dbm: int
+    gateway: str
+    gateway_class: facts.GatewayClass
+    gateway_owner: str
+    site: str | None
+    place: facts.Place | None
+    place_source: PlaceSource | None
+    clock: Clock
+    receivers: tuple[str, ...]
+
+
+def heard(tx: Connection, serials: Collection[int], since: datetime | None = None) -> list[facts.Heard]:
+    """What the radio heard of these tags, thinned to the two ends of every (serial, boot, gateway, class, place, clock,
+    lag bucket of 30 s, UTC day), in order of time. `since` bounds the moment heard.
+    """
+    if not serials:
+        return []
+    rows = tx.execute(_HEARD, {"serials": sorted(set(serials)), "since": since})
+    return [_heard(row) for row in rows]
+
+
+def last_heard(tx: Connection, serials: Collection[int]) -> dict[int, Hearing]:
+    """The newest hearing of each tag by the gateways' clocks; a tag that was never heard is not in the answer."""
+    if not serials:
+        return {}
+    rows = tx.execute(_LAST, {"serials": sorted(set(serials))})
+    return {row.serial: _hearing(row, (row.gateway,)) for row in rows}
+
+
+def history(tx: Connection, serial: int, from_at: datetime, to_at: datetime, limit: int = MAX_HISTORY) -> list[Hearing]:
+    """The strongest hearing of every minute in [from_at, to_at), newest first.
+
+    Frames of another boot or another lag bucket in the same minute (a replay) stand as hearings of their own.
+    """
+    asked = {"serial": serial, "from_at": from_at, "to_at": to_at, "limit": min(limit, MAX_HISTORY)}
+    rows = tx.execute(_HISTORY, asked)
+    return [_hearing(row, tuple(sorted(set(row.receivers)))) for row in rows]
+
+
+def was_heard_since(tx: Connection, serial: int, since: datetime) -> bool:
+    """True if any frame of the tag was heard at or after the moment: all that support may know of a claimed tag."""
+    return bool(tx.execute(_SINCE, {"serial": serial, "since": since}).scalar_one())
+
+
+def _heard(row: Row[Any]) -> facts.Heard:
+    gateway_class = _CLASS[WireClass(row.gateway_class)]
+    return facts.Heard(
+        serial=row.serial,
+        boot=row.boot,
+        gateway=row.gateway,
+        gateway_class=gateway_class,
+        gateway_owner=row.owner,
+        site=row.site if gateway_class is facts.GatewayClass.OWN_SITE else None,
+        place=_place(row),
+        clock_good=row.clock == Clock.GOOD,
+        first_at=_utc(row.first_at),
+        last_at=_utc(row.last_at),
+        first_uptime_s=row.first_uptime_s,
+        last_uptime_s=row.last_uptime_s,
+        count=row.frames,
+        first_reached_at=_utc(row.first_reached_at),
+        reached_us_at=_utc(row.reached_us_at),
+        status=row.status,
+    )
+
+
+def _hearing(row: Row[Any], receivers: tuple[str, ...]) -> Hearing:
+    gateway_class = _CLASS[WireClass(row.gateway_class)]
+    return Hearing(
+        serial=row.serial,
+        heard_at=_utc(row.heard_at),
+        first_heard_at=_utc(row.first_heard_at),
+        reached_at=_utc(row.received_at),
+        uptime_s=row.uptime_s,
+        boot=row.boot,
+        status=row.status,
+        adverts=row.adverts,
+        rssi_max_dbm=row.rssi_max_dbm,
+        rssi_mean_dbm=row.rssi_mean_dbm,
+        gateway=row.gateway,
+        gateway_class=gateway_class,
+        gateway_owner=row.owner,
+        site=row.site if gateway_class is facts.GatewayClass.OWN_SITE else None,
+        place=_place(row),
+        place_source=None if row.place_source is None else PlaceSource(row.place_source),
+        clock=Clock(row.clock),
+        receivers=receivers,
+    )
+
+
+def _place(row: Row[Any]) -> facts.Place | None:
+    if row.lat_e7 is None:
+        return None
+    return facts.Place(lat=row.lat_e7 / 1e7, lon=row.lon_e7 / 1e7, accuracy_m=float(row.accuracy_m))
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
+
+
+_WHERE_IT_STOOD: Final = """
+    g.gateway, g.owner, g.site, b.gateway_class, b.clock, b.received_at,
+    p.lat_e7, p.lon_e7, p.accuracy_m, p.source as place_source
+"""
+_JOINS: Final = """
+    join batches b on b.no = s.batch_no
+    join gateways g on g.no = b.gateway_no
+    left join places p on p.no = b.place_no
+"""
+_LAG_BUCKET: Final = f"floor((extract(epoch from s.heard_at) - s.uptime_s) / {LAG_BUCKET_S})"
+
+# First and last of a bucket are whole frames: moment and uptime of each end come from one row, ties broken by uptime.
+_HEARD_SQL: Final = f"""
+    select t.*, g.gateway, g.owner, g.site, p.lat_e7, p.lon_e7, p.accuracy_m
+    from (
+        select s.serial, s.boot, b.gateway_no, b.gateway_class, b.place_no, b.clock,
+            min(s.heard_at) as first_at, max(s.heard_at) as last_at,
+            (array_agg(s.uptime_s order by s.heard_at, s.uptime_s))[1] as first_uptime_s,
+            (array_agg(s.uptime_s order by s.heard_at desc, s.uptime_s desc))[1] as last_uptime_s,
+            (array_agg(s.status order by s.heard_at desc, s.uptime_s desc, s.status))[1] as status,
+            count(*) as frames, min(b.received_at) as first_reached_at, max(b.received_at) as reached_us_at
+        from sightings s join batches b on b.no = s.batch_no
+        where s.serial = any(:serials) and (cast(:since as timestamptz) is null or s.heard_at >= :since)
+        group by s.serial, s.boot, b.gateway_no, b.gateway_class, b.place_no, b.clock,
+            {_LAG_BUCKET}, (s.heard_at at time zone 'UTC')::date
+    ) t
+    join gateways g on g.no = t.gateway_no
+    left join places p on p.no = t.place_no
+    order by t.serial, t.first_at, t.last_at, g.gateway, t.boot, t.first_uptime_s
+"""  # noqa: S608 - put together from constants of this page only
+_HEARD: Final = text(_HEARD_SQL).bindparams(
+    bindparam("serials", type_=ARRAY(BigInteger)), bindparam("since", type_=DateTime(timezone=True))
+)
+
+_LAST_SQL: Final = f"""
+    select s.*, {_WHERE_IT_STOOD}
+    from unnest(:serials) as wanted(serial)
+    cross join lateral (
+        select * from sightings where serial = wanted.serial order by heard_at desc, batch_no desc limit 1
+    ) s {_JOINS}
+"""  # noqa: S608 - put together from constants of this page only
+_LAST: Final = text(_LAST_SQL).bindparams(bindparam("serials", type_=ARRAY(BigInteger)))
+
+_HISTORY_SQL: Final = f"""
+    select * from (
+        select s.*, {_WHERE_IT_STOOD},
+            row_number() over (same order by s.rssi_max_dbm desc, s.heard_at desc, s.batch_no) as place_in_minute,
+            array_agg(g.gateway) over same as receivers
+        from sightings s {_JOINS}
+        where s.serial = :serial and s.heard_at >= :from_at and s.heard_at < :to_at
+        window same as (partition by date_trunc('minute', s.heard_at), s.boot, {_LAG_BUCKET})
+    ) minutes
+    where place_in_minute = 1
+    order by heard_at desc, rssi_max_dbm desc, batch_no
+    limit :limit
+"""  # noqa: S608 - put together from constants of this page only
+_HISTORY: Final = text(_HISTORY_SQL).bindparams(
+    bindparam("from_at", type_=DateTime(timezone=True)), bindparam("to_at", type_=DateTime(timezone=True))
+)
+
+
+_SINCE: Final = text("select exists (select from sightings where serial = :serial and heard_at >= :since)").bindparams(
+    bindparam("since", type_=DateTime(timezone=True))
+)
