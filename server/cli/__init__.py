@@ -1,0 +1,1 @@
+"""The commands of `python -m server`, a chapter each."""
