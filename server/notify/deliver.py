@@ -1,0 +1,93 @@
+"""Notices out of the door: take what is due, say it, write down what became of it.
+
+A notice is locked while it is being sent and marked in the same transaction. If the process dies between the two,
+it goes out again under the same message id, by which the receiver can tell: at least once, never lost.
+"""
+
+from __future__ import annotations
+
+import smtplib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import httpx
+from sqlalchemy import Connection, Engine
+
+from server.notify.mail import Mailer
+from server.notify.webhook import UnsafeAddressError, post
+from server.notify.words import compose
+from server.store import notices
+from server.store.db import transaction
+
+# Waits after each failure. A mailbox that is full today may be empty tomorrow; after two days the news is old.
+RETRY_AFTER: Final = tuple(timedelta(minutes=m) for m in (1, 5, 30, 2 * 60, 8 * 60, 24 * 60))
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """By which ways a notice can leave, and how addresses are read: `open_*` decrypt what the store holds."""
+
+    mailer: Mailer | None
+    open_address: Callable[[bytes], str]
+    open_secret: Callable[[bytes], bytes]
+    private_webhooks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What one round did."""
+
+    sent: int = 0
+    failed: int = 0
+
+
+def deliver_due(engine: Engine, doors: Doors, clock: Callable[[], datetime], limit: int = 100) -> Delivered:
+    """Sends up to `limit` notices, oldest first, each in its own transaction."""
+    with transaction(engine) as tx:
+        notices.end_orphans(tx, clock())
+    sent = failed = 0
+    for _ in range(limit):
+        with transaction(engine) as tx:
+            now = clock()
+            # One a transaction: a slow mail server then holds the lock of one row, not of a hundred.
+            waiting = notices.due(tx, now, 1)
+            if not waiting:
+                break
+            notice = waiting[0]
+            try:
+                _send(notice, doors, now)
+            except UnsafeAddressError as error:
+                notices.give_up(tx, notice.no, str(error), now)
+                failed += 1
+            except (OSError, smtplib.SMTPException, httpx.HTTPError) as error:
+                _later(tx, notice, error, now)
+                failed += 1
+            else:
+                notices.sent(tx, notice.no, now)
+                sent += 1
+    return Delivered(sent, failed)
+
+
+def _send(notice: notices.DueNotice, doors: Doors, now: datetime) -> None:
+    message_id = f"notice-{notice.no}@hearsight"
+    if notice.channel_kind == "webhook":
+        assert notice.address is not None
+        assert notice.secret is not None
+        url, secret = doors.open_address(notice.address), doors.open_secret(notice.secret)
+        private = doors.private_webhooks
+        post(url, secret, notice.kind, notice.payload, message_id=message_id, at=now, private_allowed=private)
+        return
+    if doors.mailer is None:
+        raise OSError("no mail server is set (HEARSIGHT_SMTP_URL)")
+    to = doors.open_address(notice.address) if notice.address is not None else notice.email
+    doors.mailer.send(to, compose(notice.kind, notice.payload, notice.zone), message_id=message_id, at=now)
+
+
+def _later(tx: Connection, notice: notices.DueNotice, error: Exception, now: datetime) -> None:
+    what = f"{type(error).__name__}: {error}"[:500]
+    if notice.tries >= len(RETRY_AFTER):
+        notices.give_up(tx, notice.no, what, now)
+    else:
+        notices.try_again(tx, notice.no, what, now + RETRY_AFTER[notice.tries])
