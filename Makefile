@@ -20,7 +20,7 @@ demo: setup-demo ## play the stories on the running product: pages on http://127
 	@exec $(PY) -m demo
 
 demo-clean: ## remove what the demo made (HEARSIGHT_DATA, default .hearsight/)
-	@tools/setup demo && exec $(PY) -m demo clean
+	@tools/demo-clean
 
 lint: setup ## ruff, mypy --strict, import contracts
 	@$(VENV)/bin/ruff check .

@@ -23,6 +23,7 @@ DICE = {"random", "secrets", "os.urandom", "uuid.uuid1", "uuid.uuid4", "numpy.ra
 # Where the clock may be read, and why there.
 CLOCK_EDGES = {
     "*/__main__.py": "the door: a program's clock is made here and passed down",
+    "gateway/clock.py": "the gateway's one wall clock, and the judge of how far it may be trusted",
     "server/local/*.py": "how long a child process may take to start or to end",
 }
 # Where dice may be thrown, and why there.
