@@ -2,7 +2,7 @@
 
 From the first valid activation receipt on (`owner_since`) a tag has an owner, and only that owner sees places heard
 while it is his. Support then learns *heard* or *not heard*, and our own sites. Rules themselves never see such a
-place (`hide_places`), so no verdict and no line of `why` can give it away.
+place (`Case.place_of`), so no verdict and no line of `why` can give it away.
 """
 
 from __future__ import annotations
@@ -97,15 +97,3 @@ def gateway_for(viewer: Viewer, heard: Heard, owned: Iterable[Owned]) -> str | N
 
 
 _ANY = Place(0.0, 0.0, 0.0)
-
-
-def hide_places(rows: Iterable[Heard], owned: Iterable[Owned]) -> tuple[Heard, ...]:
-    """The rows as rules may read them: no place where an owner's tag was heard outside our own sites."""
-    stretches = tuple(owned)
-    return tuple(row if _public(row, stretches) else replace(row, place=None) for row in rows)
-
-
-def _public(row: Heard, owned: tuple[Owned, ...]) -> bool:
-    if row.gateway_class is GatewayClass.OWN_SITE:
-        return True
-    return owner_at(owned, row.serial, row.first_at) is None and owner_at(owned, row.serial, row.last_at) is None

@@ -1,0 +1,306 @@
+"""The facts of one order laid out for judging: what stands, what is known of each slot, what was heard where.
+
+Everything later chapters ask is prepared here once: statements that were not corrected, the serial of each slot, the
+carrier's scans that belong to this parcel, fresh sightings at our sites and away from them, and when it departed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from server.rules import business_days
+from server.rules.distance import at_least_apart_m, at_most_apart_m
+from server.rules.facts import (
+    SAYS_GONE,
+    Act,
+    BeaconMode,
+    GatewayClass,
+    Heard,
+    OrderFacts,
+    Place,
+    Site,
+    Slot,
+    Statement,
+    StatementKind,
+    Unit,
+)
+from server.rules.freshness import Freshness, Sighting, judge
+from server.rules.identity import Conflict, conflicts, disputed
+from server.rules.moment import Moment
+from server.rules.payloads import Binding, CarrierScan, Label
+from server.rules.policy import Policy
+from server.rules.privacy import Owned, owner_at, ownerships
+
+_ENDS_SLOT = frozenset({StatementKind.ORDER_CANCELLED, StatementKind.REFUNDED})
+
+
+@dataclass(frozen=True, slots=True)
+class SlotCase:
+    """What is known of one slot. Sightings are fresh ones of its present serial, in order of time."""
+
+    slot: Slot
+    said: tuple[Statement, ...]
+    binding: Statement | None
+    serial: int | None
+    unit: Unit | None
+    labels: tuple[Statement, ...]
+    scans: tuple[Statement, ...]
+    quarantined: tuple[Statement, ...]
+    fresh: tuple[Sighting, ...]
+    inside: tuple[Sighting, ...]
+    away: tuple[Sighting, ...]
+    acts: tuple[Act, ...]
+    ended: Statement | None
+
+    def of_kind(self, *kinds: StatementKind) -> tuple[Statement, ...]:
+        """Standing statements of these kinds about this slot, in order of time."""
+        return tuple(s for s in self.said if s.kind in kinds)
+
+    @property
+    def gone_said(self) -> tuple[Statement, ...]:
+        """Every "it has left" that was said about this slot."""
+        return self.of_kind(*SAYS_GONE)
+
+    @property
+    def physical_scans(self) -> tuple[Statement, ...]:
+        """The carrier had the parcel in hand."""
+        return tuple(s for s in self.scans if _scan(s).physical)
+
+    @property
+    def departures(self) -> tuple[datetime, ...]:
+        """Every moment at which it was shown to be out of our hands, in order."""
+        return tuple(sorted([s.at for s in self.away] + [s.latest for s in self.physical_scans]))
+
+    @property
+    def accepted_at(self) -> datetime | None:
+        """The first physical carrier scan: a label is not acceptance."""
+        return min((s.latest for s in self.physical_scans), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One order at one moment. Ask the moment for deadlines only through `moment.passed`."""
+
+    facts: OrderFacts
+    policy: Policy
+    moment: Moment
+    statements: tuple[Statement, ...]
+    corrected: frozenset[str]
+    acts: tuple[Act, ...]
+    owned: tuple[Owned, ...]
+    sightings: tuple[Sighting, ...]
+    conflicts: tuple[Conflict, ...]
+    disputed: frozenset[Heard]
+    sites: dict[str, Site]
+    site: Site | None
+    units: tuple[tuple[SlotCase, ...], ...]
+
+    @property
+    def slots(self) -> tuple[SlotCase, ...]:
+        """Each slot with its present unit."""
+        return tuple(units[-1] for units in self.units)
+
+    def units_of(self, slot: int) -> tuple[SlotCase, ...]:
+        """The slot once for each unit bound to it, in order; a replacement does not inherit a life."""
+        return next(units for units in self.units if units[0].slot.number == slot)
+
+    def witness(self, slot: int, said_at: datetime) -> SlotCase:
+        """The slot with the unit that was bound to it when something was said; before any binding, its first unit."""
+        units = self.units_of(slot)
+        return units[_in_force([u.binding for u in units if u.binding], said_at)]
+
+    @property
+    def zone(self) -> str:
+        """The zone in which our people read times: the fulfilling site's, else the order's."""
+        return self.site.zone if self.site else self.facts.order.zone
+
+    def place_of(self, sighting: Sighting) -> Place | None:
+        """Where a sighting was, as far as rules may know: not where an owner's tag is outside our sites."""
+        row = sighting.row
+        if row.gateway_class is GatewayClass.OWN_SITE:
+            site = self.sites.get(row.site or "")
+            return row.place or (site.place if site else None)
+        return None if owner_at(self.owned, row.serial, sighting.at) else row.place
+
+    def near_ship_to(self, sighting: Sighting) -> bool:
+        """True if it was heard at the address, the accuracies granted against it."""
+        ship_to, place = self.facts.order.ship_to, self.place_of(sighting)
+        if ship_to is None or ship_to.place is None or place is None:
+            return False
+        return at_most_apart_m(place, ship_to.place) <= self.policy.near_m
+
+    def pickup_deadline(self, said: Statement) -> datetime:
+        """From when on a parcel said to be gone has no business inside: settled, and the next pickup is over."""
+        settled = said.latest + timedelta(seconds=self.policy.inside_settle_s)
+        if self.site is None:
+            return settled
+        pickup = business_days.next_pickup(self.site, said.latest)
+        if pickup is None:
+            return max(settled, business_days.business_days_end(self.site, said.latest, self.policy.evidence_due_bd))
+        return max(settled, pickup + timedelta(seconds=self.site.pickup_grace_s))
+
+    def evidence_due(self, said: Statement) -> datetime:
+        """When the first physical sign of a parcel said to be gone must be there; until then words stay calm."""
+        if self.site is None:
+            return said.latest + timedelta(days=self.policy.evidence_due_bd)
+        pickup = business_days.next_pickup(self.site, said.latest)
+        if pickup is None:
+            return business_days.business_days_end(self.site, said.latest, self.policy.evidence_due_bd)
+        return pickup + timedelta(seconds=self.policy.first_scan_after_pickup_s)
+
+    def covered(self, slot: SlotCase, since: datetime) -> bool:
+        """True if somebody could have seen it from then on: a carrier its label, or our healthy gateways its beacon."""
+        if slot.labels:
+            return True
+        if slot.unit is None or slot.unit.beacon_mode is BeaconMode.SILENT:
+            return False
+        ours = {g.id for g in self.facts.gateways if g.gateway_class is GatewayClass.OWN_SITE}
+        return any(
+            self.moment.passed(max(up.from_at, since)) and (up.to_at is None or up.to_at > since)
+            for up in self.facts.healthy
+            if up.gateway in ours
+        )
+
+
+def lay_out(facts: OrderFacts, policy: Policy, moment: Moment, with_disputed: bool = False) -> Case:
+    """Prepare the case as it was known at the moment. `with_disputed`: let sightings in conflict count all the same."""
+    known = [s for s in dict.fromkeys(facts.statements) if moment.passed(s.learnt_at)]
+    standing, corrected = _standing(known)
+    acts = sorted({a for a in facts.acts if moment.passed(a.learnt_at)}, key=lambda a: (a.at, a.id))
+    sites = {site.id: site for site in facts.sites}
+    bare = Case(
+        facts=facts,
+        policy=policy,
+        moment=moment,
+        statements=standing,
+        corrected=corrected,
+        acts=tuple(acts),
+        owned=ownerships(acts),
+        sightings=judge(facts.heard, policy, moment),
+        conflicts=(),
+        disputed=frozenset(),
+        sites=sites,
+        site=sites.get(facts.order.site or ""),
+        units=(),
+    )
+    by_serial: dict[int, list[Sighting]] = {}
+    for sighting in bare.sightings:
+        by_serial.setdefault(sighting.row.serial, []).append(sighting)
+    found = tuple(c for _, heard in sorted(by_serial.items()) for c in conflicts(heard, bare.place_of, policy))
+    doubted = frozenset(row for heard in by_serial.values() for row in disputed(heard, bare.place_of, policy))
+    case = replace(bare, conflicts=found, disputed=doubted)
+    weightless = frozenset[Heard]() if with_disputed else doubted
+    units = tuple(_units(case, slot, by_serial, weightless) for slot in facts.order.slots)
+    return replace(case, units=units)
+
+
+def _standing(known: Iterable[Statement]) -> tuple[tuple[Statement, ...], frozenset[str]]:
+    """Statements that no standing later one corrects, and the ids corrected. A correction is said after its target."""
+    corrected: set[str] = set()
+    standing: list[Statement] = []
+    by_id = {s.id: s for s in known}
+    for statement in sorted(known, key=lambda s: (s.said_at, s.id), reverse=True):
+        if statement.id in corrected:
+            continue
+        target = by_id.get(statement.corrects or "")
+        if target is not None and (target.said_at, target.id) < (statement.said_at, statement.id):
+            corrected.add(target.id)
+        standing.append(statement)
+    standing.sort(key=lambda s: (s.latest, s.said_at, s.id))
+    return tuple(s for s in standing if not _only_annuls(s)), frozenset(corrected)
+
+
+def _only_annuls(statement: Statement) -> bool:
+    return statement.corrects is not None and statement.correction == "did_not_occur"
+
+
+def _units(
+    case: Case, slot: Slot, by_serial: dict[int, list[Sighting]], weightless: frozenset[Heard]
+) -> tuple[SlotCase, ...]:
+    said = tuple(s for s in case.statements if s.covers(slot.number))
+    # A serial scanned for the whole order says nothing of which unit it is, unless there is only one.
+    alone = len(case.facts.order.slots) == 1
+    bindings = [s for s in said if isinstance(s.payload, Binding) and (s.slot is not None or alone)]
+    units = []
+    for number, binding in enumerate(bindings or [None]):
+        serial = binding.payload.serial if binding and isinstance(binding.payload, Binding) else None
+        heard = by_serial.get(serial, []) if serial is not None else []
+        fresh = tuple(s for s in heard if s.freshness is Freshness.FRESH and s.row not in weightless)
+        of_unit = [s for s in said if _in_force(bindings, s.latest) == number]
+        units.append(_unit(case, slot, said, of_unit, binding, serial, fresh))
+    return tuple(units)
+
+
+def _in_force(bindings: Sequence[Statement], at: datetime) -> int:
+    """The index of the binding in force at a moment; before the first one, the first."""
+    return max((i for i, binding in enumerate(bindings) if binding.latest <= at), default=0)
+
+
+def _unit(
+    case: Case,
+    slot: Slot,
+    said: tuple[Statement, ...],
+    of_unit: list[Statement],
+    binding: Statement | None,
+    serial: int | None,
+    fresh: tuple[Sighting, ...],
+) -> SlotCase:
+    labels = tuple(s for s in of_unit if isinstance(s.payload, Label))
+    scans, quarantined = _sort_scans(case, said, labels)
+    return SlotCase(
+        slot=slot,
+        said=said,
+        binding=binding,
+        serial=serial,
+        unit=next((u for u in case.facts.units if u.serial == serial), None),
+        labels=labels,
+        scans=scans,
+        quarantined=quarantined,
+        fresh=fresh,
+        inside=tuple(s for s in fresh if s.row.gateway_class is GatewayClass.OWN_SITE),
+        away=tuple(s for s in fresh if binding and s.at > binding.latest and _is_away(case, s)),
+        acts=tuple(a for a in case.acts if serial is not None and a.serial == serial),
+        ended=next((s for s in said if s.kind in _ENDS_SLOT), None),
+    )
+
+
+def _is_away(case: Case, sighting: Sighting) -> bool:
+    place = case.place_of(sighting)
+    if place is None or sighting.row.gateway_class is GatewayClass.OWN_SITE or not case.sites:
+        return False
+    return all(at_least_apart_m(place, site.place) > case.policy.away_min_m for site in case.sites.values())
+
+
+def _scan(statement: Statement) -> CarrierScan:
+    assert isinstance(statement.payload, CarrierScan), "not a carrier's event"
+    return statement.payload
+
+
+def _sort_scans(
+    case: Case, said: tuple[Statement, ...], labels: tuple[Statement, ...]
+) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
+    """Split the carrier's events into this parcel's and, numbers being recycled, a previous parcel's."""
+    ours: list[Statement] = []
+    others: list[Statement] = []
+    unlabelled = not any(isinstance(s.payload, Label) for s in said)
+    for statement in said:
+        if isinstance(statement.payload, CarrierScan):
+            mine = any(_belongs(case, statement, label) for label in labels)
+            if unlabelled:  # the carrier's own word ties it to the order
+                mine = statement.latest >= case.facts.order.placed_at
+            (ours if mine else others).append(statement)
+    return tuple(ours), tuple(others)
+
+
+def _belongs(case: Case, statement: Statement, label: Statement) -> bool:
+    scan, printed = _scan(statement), label.payload
+    assert isinstance(printed, Label), "not a label"
+    if (scan.carrier, scan.number) != (printed.carrier, printed.number):
+        return False
+    if scan.unique_id and printed.unique_id and scan.unique_id != printed.unique_id:
+        return False
+    slack = timedelta(seconds=case.policy.label_date_slack_s)
+    since = case.facts.order.placed_at if label.earliest is None else label.earliest - slack
+    return statement.latest >= max(since, case.facts.order.placed_at)

@@ -1,0 +1,69 @@
+"""Words that several chapters use: dates and moments in a zone, kinds of receivers, stages of an order.
+
+Texts name absolute moments only, never "in two hours": a sentence must stay true until the next moment to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from server.rules.facts import GatewayClass, StatementKind
+
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def day(on: date) -> str:
+    """A date: `Fri 2 Dec 2016`."""
+    return f"{_DAYS[on.weekday()]} {on.day} {_MONTHS[on.month - 1]} {on.year}"
+
+
+def moment(at: datetime, zone: str) -> str:
+    """A moment as people in `zone` write it: `Fri 2 Dec 2016 09:05 EST`."""
+    there = at.astimezone(ZoneInfo(zone))
+    return f"{day(there.date())} {there:%H:%M} {there.tzname()}"
+
+
+def due(at: datetime, zone: str) -> str:
+    """A due moment; one at local midnight is the end of the day before it: `the end of Mon 7 Nov 2016`."""
+    there = at.astimezone(ZoneInfo(zone))
+    if (there.hour, there.minute, there.second) == (0, 0, 0):
+        return f"the end of {day(there.date() - timedelta(days=1))}"
+    return moment(at, zone)
+
+
+RECEIVER: Final[Mapping[GatewayClass, str]] = {
+    GatewayClass.OWN_SITE: "our own receiver",
+    GatewayClass.VEHICLE: "a receiver in the carrier's vehicle",
+    GatewayClass.PARTNER: "a partner's receiver",
+    GatewayClass.CROWD: "a passer-by's receiver",
+}
+
+SAID: Final[Mapping[StatementKind, str]] = {
+    StatementKind.ORDER_PLACED: "order placed",
+    StatementKind.PAYMENT: "paid",
+    StatementKind.SERIAL_BOUND: "serial scanned at packing",
+    StatementKind.PACKED: "packed",
+    StatementKind.LABEL_PRINTED: "label printed",
+    StatementKind.SHIPPED_NOTICE: "shipping notice sent",
+    StatementKind.DISPATCHED: "dispatched",
+    StatementKind.CARRIER_SCAN: "carrier's event",
+    StatementKind.DELIVERED: "delivered",
+    StatementKind.RETURNED: "returned",
+    StatementKind.PROMISE: "promise",
+    StatementKind.PROMISE_CANCELLED: "promise let go",
+    StatementKind.CONTACT: "contact",
+    StatementKind.CONSENT_TO_DELAY: "consent to the delay",
+    StatementKind.REFUND_REQUESTED: "refund asked for",
+    StatementKind.REFUNDED: "refunded",
+    StatementKind.ORDER_CANCELLED: "order cancelled",
+    StatementKind.NOTE: "note",
+}
+
+
+def times(count: int, one: str, many: str) -> str:
+    """`1 frame`, `14 frames`."""
+    return f"{count} {one if count == 1 else many}"
