@@ -149,30 +149,26 @@ class OwnPostgres:
             if self.folder.exists() and self.folder.stat().st_uid != os.geteuid():
                 raise self._not_yours()
             return None
-        owner = self.folder.stat().st_uid if self.folder.exists() else 0
-        candidates = [entry for entry in pwd.getpwall() if entry.pw_uid == owner and owner != 0] or [
-            entry for name in _USERS_FOR_ROOT for entry in pwd.getpwall() if entry.pw_name == name
-        ]
-        if not candidates:
+        if self.folder.exists() and (there := self.folder.stat()).st_uid != 0:
+            return self._with_rights_needed(RunAs(there.st_uid, there.st_gid))  # it stays its owner's
+        users = {entry.pw_name: entry for entry in pwd.getpwall()}
+        user = next((users[name] for name in _USERS_FOR_ROOT if name in users), None)
+        if user is None:
             raise Refusal(
                 Kind.LATER, "postgres_user_missing", "PostgreSQL does not run as root, and no user is there for it.",
                 "Add one with: useradd --system postgres", str(self.folder),
             )  # fmt: skip
-        user = RunAs(candidates[0].pw_uid, candidates[0].pw_gid)
-        return user if self._can_reach(user) else RunAs(user.uid, user.gid, reach_all=True)
+        return self._with_rights_needed(RunAs(user.pw_uid, user.pw_gid))
 
-    def _can_reach(self, user: RunAs) -> bool:
-        """Whether this user can run the programs and enter the folder above ours: tried, not computed."""
+    def _with_rights_needed(self, user: RunAs) -> RunAs:
+        """With the right to pass closed folders only if this user cannot run the programs or enter the folder above
+        ours without it: tried, not computed.
+        """
         for probe in ([str(programs() / "postgres"), "--version"], ["test", "-x", str(self.folder.parent)]):
-            try:
-                done = subprocess.run(
-                    children.guarded(probe, signal.SIGKILL, user), capture_output=True, timeout=20, cwd="/", check=False
-                )
-            except OSError:
-                return False
-            if done.returncode != 0:
-                return False
-        return True
+            line = children.guarded(probe, signal.SIGKILL, user)
+            if subprocess.run(line, capture_output=True, timeout=20, cwd="/", check=False).returncode != 0:
+                return RunAs(user.uid, user.gid, reach_all=True)
+        return user
 
     def _make(self) -> None:
         """A new database cluster; it gets its name only when it is whole, so that a half-made one is never used."""
@@ -236,7 +232,9 @@ class OwnPostgres:
         return self.folder.with_name(f"{self.folder.name}.log")
 
     def _launch(self) -> None:
-        options = _OPTIONS | {"unix_socket_directories": str(self._socket_folder())}
+        # A list: in double quotes a blank in the path is part of the path.
+        socket_folder = str(self._socket_folder()).replace('"', '""')
+        options = _OPTIONS | {"unix_socket_directories": f'"{socket_folder}"'}
         if not self._durable:
             options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
         argv = [str(programs() / "postgres"), "-D", str(self.folder)]
@@ -271,9 +269,9 @@ class OwnPostgres:
 
     def _socket_folder(self) -> Path:
         """Beside the data, which only its owner may enter; in a private folder for temporary files if that path
-        is too long for a socket.
+        is too long for a socket, or has a comma, at which libpq divides hosts.
         """
-        if len(os.fsencode(self.folder)) <= _MAX_SOCKET_FOLDER:
+        if len(os.fsencode(self.folder)) <= _MAX_SOCKET_FOLDER and "," not in str(self.folder):
             return self.folder
         name = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:16]
         folder = Path(tempfile.gettempdir()) / f"hearsight-{name}"
