@@ -1,4 +1,4 @@
-"""The server's own PostgreSQL: as root and as an ordinary user, after a hard kill, twice on one folder, with a long path."""
+"""The server's own PostgreSQL: as root and as an ordinary user, after a hard kill, twice on one folder, on odd paths."""
 
 from __future__ import annotations
 
@@ -161,8 +161,9 @@ def test_a_half_made_folder_is_made_anew(folder: Path) -> None:
         assert one(own.url, b"select 1") == 1
 
 
-def test_a_path_with_everything_in_it(folder: Path) -> None:
-    with OwnPostgres(folder.parent / 'it\'s, a "day" at 100 %', durable=False) as own:
+@pytest.mark.parametrize("name", ['it\'s a "day" at 100 %', "a, b"])
+def test_a_path_with_everything_in_it(folder: Path, name: str) -> None:
+    with OwnPostgres(folder.parent / name, durable=False) as own:
         assert one(own.url, b"select 1") == 1
 
 
