@@ -73,7 +73,6 @@ WORDS: Final[Mapping[str, Words]] = {
     "code_mistyped": Words(_I, "A character of the code is wrong or missing.", "Compare it with the code in the box."),
     "code_unknown": Words(_N, "This code belongs to no tag of ours.", "Check it; if it is right, ask a person."),
     "claim_taken": Words(_C, "This tag is claimed by another account.", "Ask its owner to release or transfer it."),
-    "already_yours": Words(_C, "This tag is already yours.", "You find it in your list of tags."),
     "claim_unknown": Words(_N, "There is no such claim of yours.", "Enter the code again."),
     "claim_expired": Words(_C, "The claim has ended: it lives for 15 minutes.", "Enter the code again."),
     "too_many_claims": Words(_L, "Too many claims at once.", "Wait 15 minutes, then enter the code again."),

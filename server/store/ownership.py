@@ -110,6 +110,11 @@ def end(tx: Connection, no: int, now: datetime) -> None:
     tx.execute(update(ownership).where(ownership.c.no == no, ownership.c.until.is_(None)).values(until=now))
 
 
+def hold_owner_hash(tx: Connection, no: int, owner_hash: bytes) -> None:
+    """The tag holds another key's hash now."""
+    tx.execute(update(ownership).where(ownership.c.no == no).values(owner_hash=owner_hash))
+
+
 def rename(tx: Connection, no: int, name: str) -> None:
     """The owner's own word for the tag."""
     tx.execute(update(ownership).where(ownership.c.no == no).values(name=name))
@@ -118,6 +123,18 @@ def rename(tx: Connection, no: int, name: str) -> None:
 def owner_email(tx: Connection, account_no: int) -> str:
     """Where to reach an account."""
     return str(tx.execute(select(accounts.c.email).where(accounts.c.no == account_no)).scalar_one())
+
+
+def custodial_key(tx: Connection, account_no: int) -> bytes | None:
+    """The encrypted Ed25519 key that the server keeps for an account."""
+    key: bytes | None = tx.execute(select(accounts.c.custodial_key).where(accounts.c.no == account_no)).scalar_one()
+    return key
+
+
+def keep_custodial_key(tx: Connection, account_no: int, key: bytes) -> bool:
+    """Keep an encrypted key for an account; False if it has one already."""
+    mine = update(accounts).where(accounts.c.no == account_no, accounts.c.custodial_key.is_(None))
+    return tx.execute(mine.values(custodial_key=key)).rowcount > 0
 
 
 # --- Units -------------------------------------------------------------------------------------------------
