@@ -120,9 +120,11 @@ def rename(tx: Connection, no: int, name: str) -> None:
     tx.execute(update(ownership).where(ownership.c.no == no).values(name=name))
 
 
-def owner_email(tx: Connection, account_no: int) -> str:
-    """Where to reach an account."""
-    return str(tx.execute(select(accounts.c.email).where(accounts.c.no == account_no)).scalar_one())
+def owner_account(tx: Connection, email: str) -> int | None:
+    """The account with this address that may own tags."""
+    mine = (accounts.c.email == email.strip().lower()) & (accounts.c.role == "owner") & accounts.c.disabled_at.is_(None)
+    no: int | None = tx.execute(select(accounts.c.no).where(mine)).scalar_one_or_none()
+    return no
 
 
 def custodial_key(tx: Connection, account_no: int) -> bytes | None:
