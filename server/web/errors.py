@@ -1,0 +1,100 @@
+"""One shape for everything that goes wrong: `{"error": {code, message, do, reference}}`, whatever raised it.
+
+A refusal keeps its words. What a library refuses (a body that does not fit, an unknown address) is said in the same
+shape. A bug is logged with a reference that the person can quote, and nothing of it is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from server.refusal import Kind, Refusal
+from server.service.refusals import refuse
+
+STATUS: Final[Mapping[Kind, int]] = {
+    Kind.INVALID: 422,
+    Kind.UNAUTHENTICATED: 401,
+    Kind.FORBIDDEN: 403,
+    Kind.NOT_FOUND: 404,
+    Kind.CONFLICT: 409,
+    Kind.LATER: 503,
+}
+# Codes for which HTTP has a status of its own.
+OWN_STATUS: Final[Mapping[str, int]] = {
+    "too_large": 413,
+    "method_not_allowed": 405,
+    "too_many": 429,
+    "too_many_claims": 429,
+    "sign_in_throttled": 429,
+    "broken": 500,
+}
+
+# Pages show a refusal as a page; the API always as JSON.
+Render = Callable[[Request, Refusal, int], Response]
+log = structlog.get_logger(__name__)
+
+
+def status_of(refusal: Refusal) -> int:
+    """The HTTP status of a refusal."""
+    return OWN_STATUS.get(refusal.code, STATUS[refusal.kind])
+
+
+def as_json(refusal: Refusal) -> dict[str, Any]:
+    """The one JSON shape of a refusal."""
+    words = {"code": refusal.code, "message": refusal.message, "do": refusal.do, "reference": refusal.reference}
+    return {"error": words}
+
+
+def answer(request: Request, refusal: Refusal) -> Response:
+    """The response that says no."""
+    status = status_of(refusal)
+    render: Render | None = getattr(request.app.state, "render_refusal", None)
+    if render is not None and not request.url.path.startswith("/api/"):
+        return render(request, refusal, status)
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    if status in (429, 503):
+        headers["Retry-After"] = str(getattr(refusal, "wait_s", 30))
+    return JSONResponse(as_json(refusal), status, headers)
+
+
+def install(app: FastAPI, new_reference: Callable[[], str]) -> None:
+    """Teach an application to answer every wrong in the one shape."""
+
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Refusal), "registered for refusals"
+        return answer(request, error)
+
+    async def unreadable(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError), "registered for these"
+        return answer(request, refuse("bad_request", detail=_what_is_wrong(error)))
+
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException), "registered for these"
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code)
+        return answer(request, refuse(code) if code else refuse("bad_request", detail="it does not fit this address"))
+
+    async def broken(request: Request, error: Exception) -> Response:
+        reference = new_reference()
+        route = request.scope.get("route")
+        # The route's pattern, not the address: addresses hold codes and tokens.
+        log.error("request_broke", reference=reference, route=getattr(route, "path", ""), exc_info=error)
+        return answer(request, refuse("broken", reference=reference))
+
+    app.add_exception_handler(Refusal, refused)
+    app.add_exception_handler(RequestValidationError, unreadable)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(Exception, broken)
+
+
+def _what_is_wrong(error: RequestValidationError) -> str:
+    """The first field that does not fit, and why; never what was in it, which may be a secret."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"] if part != "body") or "the body"
+    return f"{field}: {first['msg']}"
