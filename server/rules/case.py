@@ -114,7 +114,7 @@ class Case:
     @property
     def zone(self) -> str:
         """The zone in which our people read times: the fulfilling site's, else the order's."""
-        return self.site.zone if self.site else self.facts.order.zone
+        return self.calendar.zone
 
     def place_of(self, sighting: Sighting) -> Place | None:
         """Where a sighting was, as far as rules may know: not where an owner's tag is outside our sites."""
@@ -131,23 +131,24 @@ class Case:
             return False
         return at_most_apart_m(place, ship_to.place) <= self.policy.near_m
 
+    @property
+    def calendar(self) -> Site:
+        """The fulfilling site's calendar; without a site, Monday to Friday in the order's zone and no pickups."""
+        return self.site or Site("", "our site", self.facts.order.zone, Place(0.0, 0.0, 0.0))
+
     def pickup_deadline(self, said: Statement) -> datetime:
         """From when on a parcel said to be gone has no business inside: settled, and the next pickup is over."""
         settled = said.latest + timedelta(seconds=self.policy.inside_settle_s)
-        if self.site is None:
-            return settled
-        pickup = business_days.next_pickup(self.site, said.latest)
+        pickup = business_days.next_pickup(self.calendar, said.latest)
         if pickup is None:
-            return max(settled, business_days.business_days_end(self.site, said.latest, self.policy.evidence_due_bd))
-        return max(settled, pickup + timedelta(seconds=self.site.pickup_grace_s))
+            return max(settled, self.evidence_due(said))
+        return max(settled, pickup + timedelta(seconds=self.calendar.pickup_grace_s))
 
     def evidence_due(self, said: Statement) -> datetime:
         """When the first physical sign of a parcel said to be gone must be there; until then words stay calm."""
-        if self.site is None:
-            return said.latest + timedelta(days=self.policy.evidence_due_bd)
-        pickup = business_days.next_pickup(self.site, said.latest)
+        pickup = business_days.next_pickup(self.calendar, said.latest)
         if pickup is None:
-            return business_days.business_days_end(self.site, said.latest, self.policy.evidence_due_bd)
+            return business_days.business_days_end(self.calendar, said.latest, self.policy.evidence_due_bd)
         return pickup + timedelta(seconds=self.policy.first_scan_after_pickup_s)
 
     def covered(self, slot: SlotCase, since: datetime) -> bool:

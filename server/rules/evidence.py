@@ -16,7 +16,6 @@ from typing import Final
 from server.rules import words
 from server.rules.facts import Act, GatewayClass, Heard, Site, Statement
 from server.rules.freshness import Sighting
-from server.rules.payloads import CarrierScan
 
 
 class Verdict(StrEnum):
@@ -97,13 +96,8 @@ def _of_row(row: Heard, ends: list[Sighting], sites: dict[str, Site], zone: str)
 
 
 def of_statement(statement: Statement, zone: str) -> Evidence:
-    """A statement as a reason: the carrier's own word where it is a scan."""
-    said = words.SAID[statement.kind]
-    if isinstance(statement.payload, CarrierScan):
-        scan = statement.payload
-        what = scan.status.replace("_", " ") if scan.found else "no record of the number"
-        said = f"carrier {scan.carrier}, number {scan.number}: {what}{' (parcel in hand)' if scan.physical else ''}"
-    text = f"Said by {statement.source}: {said}, {words.moment(statement.latest, zone)}."
+    """A statement as a reason, dated by its event, not by when it was said."""
+    text = f"Said by {statement.source}: {words.said(statement, zone)}, {words.moment(statement.latest, zone)}."
     return Evidence(EvidenceKind.STATEMENT, statement.id, statement.latest, text)
 
 

@@ -10,7 +10,8 @@ from datetime import date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from server.rules.facts import GatewayClass, StatementKind
+from server.rules.facts import GatewayClass, Statement, StatementKind
+from server.rules.payloads import Binding, CarrierScan, Contact, Label, Payment, PromiseMade
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -67,3 +68,23 @@ SAID: Final[Mapping[StatementKind, str]] = {
 def times(count: int, one: str, many: str) -> str:
     """`1 frame`, `14 frames`."""
     return f"{count} {one if count == 1 else many}"
+
+
+def said(statement: Statement, zone: str) -> str:
+    """What was said, with the part of its payload that anybody may read: never a free text, which may name people."""
+    match statement.payload:
+        case Binding(serial=serial):
+            return f"serial {serial} {'scanned' if statement.payload.how == 'scan' else 'heard alone'} at packing"
+        case Label(carrier=carrier, number=number):
+            return f"label printed, {carrier} number {number}"
+        case CarrierScan(carrier=carrier, number=number) as scan:
+            what = scan.status.replace("_", " ") if scan.found else "no record of the number"
+            return f"{carrier} number {number}: {what}{' (parcel in hand)' if scan.physical else ''}"
+        case PromiseMade(what=what, due=until):
+            return f"promise: {what.replace('_', ' ')} by {due(until, zone)}"
+        case Contact(inbound=inbound, channel=channel):
+            return f"{'customer wrote or called' if inbound else 'we answered'} ({channel})"
+        case Payment(amount_minor=minor, currency=currency):
+            return f"{SAID[statement.kind]} {minor / 100:.2f} {currency}"
+        case _:
+            return SAID[statement.kind]

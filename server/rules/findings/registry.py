@@ -1,0 +1,68 @@
+"""Where every rule finds its place: the catalogue of all thirty-five, and the finders that exist so far.
+
+To add a rule: write `rNN_name.py` with `find(case)`, name it in `FINDERS`, extend `docs/rules.md` and the stories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from server.rules.authority import AUTOMATIC, who
+from server.rules.case import Case
+from server.rules.findings import (
+    r02_ship_by_missed,
+    r04_label_not_accepted,
+    r05_shipped_claim_without_evidence,
+    r12_promise_broken,
+    r17_heard_inside_after_dispatch,
+    r34_identity_conflict,
+    r35_dispatched_without_unit,
+)
+from server.rules.findings.catalogue_parcels import PARCEL_RULES
+from server.rules.findings.catalogue_people import PEOPLE_RULES
+from server.rules.findings.finding import Find, Finding, Found, Rule
+
+CATALOGUE: Final[Mapping[str, Rule]] = {rule.id: rule for rule in (*PARCEL_RULES, *PEOPLE_RULES)}
+
+FINDERS: Final[Mapping[str, Find]] = {
+    "R-02": r02_ship_by_missed.find,
+    "R-04": r04_label_not_accepted.find,
+    "R-05": r05_shipped_claim_without_evidence.find,
+    "R-12": r12_promise_broken.find,
+    "R-17": r17_heard_inside_after_dispatch.find,
+    "R-34": r34_identity_conflict.find,
+    "R-35": r35_dispatched_without_unit.find,
+}
+
+
+def findings_of(case: Case) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+    """(open, cleared) findings of every rule that exists, the worst and oldest first."""
+    every = [_complete(case, CATALOGUE[rule], found) for rule, find in FINDERS.items() for found in find(case)]
+    every.sort(key=lambda f: (-_GRAVITY[f.severity], f.since, f.key))
+    return tuple(f for f in every if f.cleared_at is None), tuple(f for f in every if f.cleared_at is not None)
+
+
+_GRAVITY: Final = {"warning": 1, "high": 2, "critical": 3}
+
+
+def _complete(case: Case, rule: Rule, found: Found) -> Finding:
+    return Finding(
+        rule=rule,
+        order=case.facts.order.number,
+        slot=found.slot,
+        subject=found.subject,
+        severity=found.severity or rule.severity,
+        since=found.since,
+        why=found.why,
+        evidence=found.evidence,
+        cleared_at=found.cleared_at,
+        cleared_because=found.cleared_because,
+    )
+
+
+def authority(rule: Rule) -> str:
+    """Who may grant the rule's default remedy, in words."""
+    if rule.remedy is None:
+        return "a person must judge first"
+    return ("the system, unasked; " if rule.remedy in AUTOMATIC else "") + who(rule.remedy)
