@@ -235,7 +235,7 @@ def test_the_list_is_read_again_and_a_revoked_gateway_is_put_out(broker: Broker)
 
 def test_prepare_keeps_secrets_to_itself(prepared: Path) -> None:
     assert (prepared / ".env").stat().st_mode & 0o077 == 0
-    for key in (prepared / "deploy/secrets/tls").glob("*.key"):
+    for key in (prepared / "deploy/secrets").rglob("*.key"):
         assert key.stat().st_mode & 0o077 == 0
     names = subprocess.run(
         ["openssl", "x509", "-in", prepared / "deploy/secrets/tls/broker.pem", "-noout", "-ext", "subjectAltName"],
