@@ -46,6 +46,11 @@ WORDS: Final[Mapping[str, Words]] = {
     "email_invalid": Words(_I, "This is no e-mail address.", "Check it for a typing mistake."),
     "email_taken": Words(_C, "There is already an account with this address.", "Sign in, or reset the password."),
     "account_unknown": Words(_N, "There is no account with this address.", "Check the address, or invite them."),
+    "zone_unknown": Words(_I, "There is no time zone {zone}.", "Take one such as Europe/Berlin."),
+    "last_operator": Words(_C, "This is the last operator.", "Make another account an operator first."),
+    "token_unknown": Words(_N, "You have no such living token.", "See the list of your tokens."),
+    "token_expiry": Words(_I, "A token cannot end in the past.", "Take a later day, or none."),
+    "token_limit": Words(_C, "There are {limit} tokens already.", "Revoke one that is not used."),
     # Orders
     "order_unknown": Words(_N, "There is no order {number}.", "Check the number, or record the order first."),
     "order_conflict": Words(

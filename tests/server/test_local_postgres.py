@@ -1,4 +1,4 @@
-"""The server's own PostgreSQL: as root and as an ordinary user, after a hard kill, twice on one folder, on odd paths."""
+"""The server's own PostgreSQL: as root and as an ordinary user, after a hard kill, twice on one folder, odd paths."""
 
 from __future__ import annotations
 
