@@ -1,0 +1,25 @@
+"""Tags as the factory makes them, with keys that a test can know."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from firmware_sim.tag import Unit
+from wire.keys import tag_key
+
+K_FACTORY, K_LOT, K_CLAIM = (bytes([n]) * 16 for n in (1, 2, 3))
+SERVER = Ed25519PrivateKey.from_private_bytes(bytes([4]) * 32)
+
+
+def make_unit(serial: int = 700, **changed: object) -> Unit:
+    private = Ed25519PrivateKey.from_private_bytes(Random(serial).randbytes(32))
+    fields: dict[str, object] = {"server_key": SERVER.public_key(), **changed}
+    return Unit(serial, K_LOT, tag_key(K_FACTORY, serial), K_CLAIM, private, **fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def unit() -> Unit:
+    return make_unit()
