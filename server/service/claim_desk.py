@@ -1,0 +1,85 @@
+"""Where a claim meets the server's secrets: the lot's key that opens frames, the account's own key, the release.
+
+A client that keeps its own owner key gives its public half; everybody else is *managed*: the server keeps an
+Ed25519 key for the account, encrypted, and pages say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Connection
+
+from server.service import claims
+from server.service.caller import Caller
+from server.service.claims import FrameKeys
+from server.service.house import House
+from server.service.receipts import OwnerProof
+from server.service.refusals import refuse
+from server.store import keys, ownership
+from server.store.crypto import Vault
+from server.store.ownership import Claim
+
+
+def frame_keys(tx: Connection, vault: Vault, claim: Claim, network_id: int) -> FrameKeys:
+    """What opens the frames of the claimed tag's lot. Refusals: not_ready before the factory's keys were imported."""
+    unit = ownership.unit(tx, claim.serial)
+    assert unit is not None, "a claim is made for a unit that exists"
+    k_lot, k_factory = keys.lot_key(tx, vault, unit.lot), keys.k_factory(tx, vault)
+    if k_lot is None or k_factory is None:
+        raise refuse("not_ready", detail=f"the keys of lot {unit.lot} are not imported")
+    return FrameKeys(k_lot, k_factory, network_id)
+
+
+def custodial_key(tx: Connection, vault: Vault, dice: Callable[[int], bytes], account_no: int) -> bytes:
+    """The public half of the key that the server keeps for an account; made at the first need."""
+    sealed = ownership.custodial_key(tx, account_no)
+    if sealed is None:
+        ownership.keep_custodial_key(tx, account_no, vault.seal(keys.CUSTODIAL_KEY.what(), dice(32)))
+        sealed = ownership.custodial_key(tx, account_no)
+        assert sealed is not None, "kept just now, by us or by another"
+    private = Ed25519PrivateKey.from_private_bytes(vault.open(keys.CUSTODIAL_KEY.what(), sealed))
+    return private.public_key().public_bytes_raw()
+
+
+class Desk:
+    """The claim service for one managed claim, as the dialogue with a carrying gateway asks it."""
+
+    def __init__(self, house: House, claim: Claim, who: Caller) -> None:
+        self._house = house
+        self._claim = claim
+        self._who = who
+
+    def choose(self, frames: tuple[bytes, ...]) -> bytes:
+        """The frame among these that the claimed tag sent. Refusals: claim_expired, tag_not_heard."""
+        house = self._house
+        with house.work() as (tx, now):
+            opening = frame_keys(tx, house.vault, self._claim, house.settings.network_id)
+            return frames[claims.choose(house.claims, self._claim, frames, opening, now)]
+
+    def write(self, nonce: bytes, *, cleared: bool) -> tuple[bool, bytes]:
+        """What to write for this nonce, and whether it only tells the tag to forget a former owner."""
+        house = self._house
+        with house.work() as (tx, now):
+            own = custodial_key(tx, house.vault, house.dice, self._claim.account_no)
+            server_key = keys.server_key(tx, house.vault, now)
+            ready = claims.ready_write(
+                tx, house.claims, house.dice, self._claim, nonce, own, server_key, now, cleared=cleared
+            )
+            return ready.challenge is None, ready.write
+
+    def settle(self, answer: bytes) -> None:
+        """The tag's signed answer: ownership begins. Refusals: receipt_invalid, challenge_old, claim_taken."""
+        house = self._house
+        with house.work() as (tx, now):
+            proof = OwnerProof(custodial_key(tx, house.vault, house.dice, self._claim.account_no))
+            claims.settle(tx, house.claims, self._claim, answer, proof, self._who.email, now)
+
+    def failed(self, code: str) -> None:
+        """It did not work: the owner reads why."""
+        claims.failed(self._house.claims, self._claim.claim, code, self._house.clock())
+
+    def ended(self) -> None:
+        """The carrier is free for another claim."""
+        self._house.claims.end_carrying(self._claim.claim)
