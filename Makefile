@@ -26,7 +26,7 @@ lint: setup ## ruff, mypy --strict, import contracts
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
-	@$(VENV)/bin/lint-imports
+	@$(VENV)/bin/lint-imports --no-logo
 
 test: lint ## lint, then every test on real parts (installs Mosquitto and Chromium where it may)
 	@tools/parts
