@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, or_, select, text
 
 from server.rules.facts import BeaconMode, Gateway, GatewayClass, Healthy, Pickup, Place, Site, Unit
-from server.store.tables import gateways, manifests, sites, units
+from server.store.tables import batches, gateways, manifests, sites, units
 from wire.batch import GatewayClass as WireClass
 
 # A gateway sends a batch a minute while it hears anything. Smaller: a slow link looks like an outage. Larger: an
@@ -55,6 +55,14 @@ def healthy(tx: Connection, from_at: datetime, to_at: datetime) -> tuple[Healthy
     )
 
 
+def any_up(tx: Connection, from_at: datetime, to_at: datetime) -> bool:
+    """True if anything that any gateway heard reached us in that time."""
+    mine = (batches.c.gateway_no == gateways.c.no) & (batches.c.rows > 0)
+    then = batches.c.received_at.between(from_at, to_at)
+    told = select(batches.c.no).where(mine, then).exists()
+    return tx.execute(select(gateways.c.no).where(told).limit(1)).first() is not None
+
+
 _STRETCHES: Final = text("""
     select gateway, min(sent_at) as first_at, max(sent_at) as last_at
     from (
@@ -63,7 +71,7 @@ _STRETCHES: Final = text("""
             select g.gateway, b.sent_at,
                 b.sent_at - lag(b.sent_at) over (partition by b.gateway_no order by b.sent_at) > :gap as new
             from batches b join gateways g on g.no = b.gateway_no
-            where g.gateway_class = :own and b.rows > 0 and b.sent_at >= :from_at and b.sent_at < :to_at
+            where g.gateway_class = :own and b.rows > 0 and b.received_at >= :from_at and b.sent_at >= :from_at and b.sent_at < :to_at
         ) as told
     ) as stretches
     group by gateway, stretch

@@ -1,0 +1,274 @@
+"""The owner's answer: where is my tag and since when, with both clocks, its accuracy, and a reason when there is none.
+
+Only the present owner asks here, and only about the time since the tag became theirs: whoever had it before keeps
+their past to themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection
+
+from server.rules.facts import Heard
+from server.rules.policy import Policy
+from server.rules.position import REASON, Age, Empty, Fix, WhereIs, where_is
+from server.service import owning, receipts
+from server.service.caller import Caller
+from server.service.receipts import Activated
+from server.service.refusals import refuse
+from server.store import coverage, lost, ownership, sightings
+from server.store.lost import LostMark
+from server.store.ownership import Owned
+from server.store.sightings import Hearing
+from wire.batch import Clock
+from wire.frames import Status
+
+# Said beside every place: in this version the server can read it.
+MANAGED_NOTE: Final = (
+    "This tag is managed: our server can read its places. We show them to you only; support and search never see them."
+)
+# A day picker needs a day and a report a month; more is an export, not a page.
+HISTORY_MAX: Final = timedelta(days=31)
+BATTERY: Final = ("full", "medium", "low", "critical")
+# "No receiver was up" is said of the last day; what was before does not explain an empty page of today.
+_COVERAGE_LOOK: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A place with the radius in which the tag was, and both clocks. `receivers`: how many heard it in that moment."""
+
+    lat: float
+    lon: float
+    accuracy_m: int
+    accuracy: str
+    heard_at: datetime
+    reached_us_at: datetime
+    receivers: int
+
+
+@dataclass(frozen=True, slots=True)
+class StayedAt:
+    """A stretch of time in one place."""
+
+    from_at: datetime
+    to_at: datetime
+    lat: float
+    lon: float
+    radius_m: int
+    reports: int
+    receivers: int
+
+
+@dataclass(frozen=True, slots=True)
+class LooksWrong:
+    """A report that was set aside, and why."""
+
+    point: Point
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoPlace:
+    """Why there is no place to show."""
+
+    code: Empty
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LostState:
+    """The tag is reported lost: since when, and what a finder reads."""
+
+    since: datetime
+    message: str
+    contact: str
+
+
+@dataclass(frozen=True, slots=True)
+class TagAnswer:
+    """Where a tag is, as its owner reads it. `last` None: `empty` says why. `heard_at` counts also without a place."""
+
+    serial: int
+    name: str
+    model: str
+    owned_since: datetime
+    age: Age
+    last: Point | None
+    here_since: datetime | None
+    heard_at: datetime | None
+    battery: str | None
+    empty: NoPlace | None
+    lost: LostState | None
+    as_of: datetime
+    found_code: str
+    managed: bool = True
+    managed_note: str = MANAGED_NOTE
+
+
+@dataclass(frozen=True, slots=True)
+class TagHistory:
+    """The points of a period, oldest first, the stays made of them, and what looks wrong."""
+
+    serial: int
+    from_at: datetime
+    to_at: datetime
+    points: tuple[Point, ...]
+    stays: tuple[StayedAt, ...]
+    looks_wrong: tuple[LooksWrong, ...]
+    stale: int
+    empty: NoPlace | None
+    last_before: datetime | None
+    next_after: datetime | None
+    as_of: datetime
+
+
+def tags(tx: Connection, who: Caller, policy: Policy, now: datetime) -> tuple[TagAnswer, ...]:
+    """Every tag of the caller, by name."""
+    mine = ownership.of_account(tx, who.account_no)
+    serials = [each.serial for each in mine]
+    rows: dict[int, list[Heard]] = {serial: [] for serial in serials}
+    for row in sightings.heard(tx, serials):
+        rows[row.serial].append(row)
+    newest = sightings.last_heard(tx, serials)
+    missed = {mark.serial: mark for mark in lost.living_among(tx, serials)}
+    up = coverage.any_up(tx, now - _COVERAGE_LOOK, now)
+    return tuple(
+        _answer(tx, each, rows[each.serial], newest.get(each.serial), missed.get(each.serial), up, policy, now)
+        for each in mine
+    )
+
+
+def tag(tx: Connection, who: Caller, serial: int, policy: Policy, now: datetime) -> TagAnswer:
+    """One tag of the caller. Refusals: tag_unknown, also for tags of others."""
+    mine = owning.owned(tx, who, serial)
+    newest = sightings.last_heard(tx, [serial]).get(serial)
+    up = coverage.any_up(tx, now - _COVERAGE_LOOK, now)
+    return _answer(tx, mine, sightings.heard(tx, [serial]), newest, lost.living(tx, serial), up, policy, now)
+
+
+def history(
+    tx: Connection, who: Caller, serial: int, from_at: datetime, to_at: datetime, policy: Policy, now: datetime
+) -> TagHistory:
+    """Where a tag of the caller was, minute by minute, never from before it was theirs.
+
+    Refusals: tag_unknown, period_invalid.
+    """
+    mine = owning.owned(tx, who, serial)
+    if from_at >= to_at:
+        raise refuse("period_invalid", detail="it ends before it begins")
+    if to_at - from_at > HISTORY_MAX:
+        raise refuse("period_invalid", detail=f"it is longer than {HISTORY_MAX.days} days")
+    since = max(from_at, mine.since)
+    # The thinned rows say which frames are live; the minutes say where it was in between.
+    rows = [*sightings.heard(tx, [serial]), *(_heard(each) for each in sightings.history(tx, serial, since, to_at))]
+    found = where_is(rows, now, policy, since, to_at, coverage.any_up(tx, since, to_at))
+    before = found.last_before if found.last_before and found.last_before >= mine.since else None
+    return TagHistory(
+        serial=serial,
+        from_at=from_at,
+        to_at=to_at,
+        points=tuple(_point(fix) for fix in found.fixes),
+        stays=tuple(
+            StayedAt(
+                stay.from_at, stay.to_at, stay.place.lat, stay.place.lon, math.ceil(stay.place.accuracy_m), stay.fixes,
+                stay.receivers,
+            )
+            for stay in found.stays
+        ),
+        looks_wrong=tuple(LooksWrong(_point(each.fix), each.why) for each in found.doubtful),
+        stale=found.stale,
+        empty=_no_place(found),
+        last_before=before,
+        next_after=found.next_after,
+        as_of=now,
+    )  # fmt: skip
+
+
+def receipt(tx: Connection, who: Caller, serial: int) -> Activated | None:
+    """The receipt by which the tag became the caller's; none after a transfer. Refusals: tag_unknown."""
+    owning.owned(tx, who, serial)
+    return receipts.of_owner(tx, serial, who.account_no)
+
+
+def _answer(
+    tx: Connection,
+    mine: Owned,
+    rows: list[Heard],
+    newest: Hearing | None,
+    missed: LostMark | None,
+    gateways_up: bool,
+    policy: Policy,
+    now: datetime,
+) -> TagAnswer:
+    unit = ownership.unit(tx, mine.serial)
+    assert unit is not None, "what is owned was made"
+    found = where_is(rows, now, policy, mine.since, None, gateways_up)
+    heard = newest if newest is not None and newest.heard_at >= mine.since else None
+    return TagAnswer(
+        serial=mine.serial,
+        name=mine.name,
+        model=unit.model,
+        owned_since=mine.since,
+        age=found.age,
+        last=_point(found.last) if found.last else None,
+        here_since=found.here_since,
+        heard_at=heard.heard_at if heard else None,
+        battery=BATTERY[Status.from_byte(heard.status).battery] if heard else None,
+        empty=_no_place(found),
+        lost=LostState(missed.since, missed.message, missed.contact) if missed else None,
+        as_of=now,
+        found_code=unit.found_code,
+    )
+
+
+def _no_place(found: WhereIs) -> NoPlace | None:
+    return NoPlace(found.empty, REASON[found.empty]) if found.empty else None
+
+
+def _point(fix: Fix) -> Point:
+    metres = math.ceil(fix.place.accuracy_m)
+    return Point(
+        lat=round(fix.place.lat, 7),
+        lon=round(fix.place.lon, 7),
+        accuracy_m=metres,
+        accuracy=f"within {_readable(metres)}",
+        heard_at=fix.at,
+        reached_us_at=fix.reached_us_at,
+        receivers=len(fix.gateways),
+    )
+
+
+def _readable(metres: int) -> str:
+    """Metres as people say them: 35 m, 150 m, 1.2 km. Always rounded up, so that the circle stays true."""
+    if metres < 100:
+        return f"{-(-metres // 5) * 5} m"
+    if metres < 1000:
+        return f"{-(-metres // 50) * 50} m"
+    return f"{-(-metres // 100) / 10:.1f} km"
+
+
+def _heard(hearing: Hearing) -> Heard:
+    """A minute as the rules read it: one frame."""
+    return Heard(
+        serial=hearing.serial,
+        boot=hearing.boot,
+        gateway=hearing.gateway,
+        gateway_class=hearing.gateway_class,
+        gateway_owner=hearing.gateway_owner,
+        site=hearing.site,
+        place=hearing.place,
+        clock_good=hearing.clock is Clock.GOOD,
+        first_at=hearing.heard_at,
+        last_at=hearing.heard_at,
+        first_uptime_s=hearing.uptime_s,
+        last_uptime_s=hearing.uptime_s,
+        count=1,
+        first_reached_at=hearing.reached_at,
+        reached_us_at=hearing.reached_at,
+        status=hearing.status,
+    )
