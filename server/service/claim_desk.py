@@ -75,11 +75,3 @@ class Desk:
         with house.work() as (tx, now):
             proof = OwnerProof(custodial_key(tx, house.vault, house.dice, self._claim.account_no))
             claims.settle(tx, house.claims, self._claim, answer, proof, self._who.email, now)
-
-    def failed(self, code: str) -> None:
-        """It did not work: the owner reads why."""
-        claims.failed(self._house.claims, self._claim.claim, code, self._house.clock())
-
-    def ended(self) -> None:
-        """The carrier is free for another claim."""
-        self._house.claims.end_carrying(self._claim.claim)

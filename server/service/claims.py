@@ -83,10 +83,10 @@ class FrameKeys:
 class Carrier(Protocol):
     """Whoever can carry a claim to a tag through an enrolled gateway; the web process is given one."""
 
-    def carry(self, claim: Claim, who: Caller, gateway: str | None) -> str:
-        """Start the dialogue and return the gateway's id at once. Refusals: gateway_unreachable.
+    def carry(self, claim_id: str, account_no: int, gateway: str | None) -> str:
+        """Start the dialogue and return the gateway's id at once. Refusals: gateway_unreachable, carry_busy.
 
-        `claim_desk.Desk` answers its questions; `Desk.ended` is called at the end, however it ended.
+        `claim_desk.Desk` answers its questions.
         """
         ...  # pragma: no cover - a protocol
 

@@ -71,7 +71,8 @@ _STRETCHES: Final = text("""
             select g.gateway, b.sent_at,
                 b.sent_at - lag(b.sent_at) over (partition by b.gateway_no order by b.sent_at) > :gap as new
             from batches b join gateways g on g.no = b.gateway_no
-            where g.gateway_class = :own and b.rows > 0 and b.received_at >= :from_at and b.sent_at >= :from_at and b.sent_at < :to_at
+            where g.gateway_class = :own and b.rows > 0 and b.received_at >= :from_at
+                and b.sent_at >= :from_at and b.sent_at < :to_at
         ) as told
     ) as stretches
     group by gateway, stretch
