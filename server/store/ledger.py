@@ -1,0 +1,293 @@
+"""The ledger of batches: which (gateway, outbox, sequence) came, what became of it, and how far an outbox is settled.
+
+Whoever inserts the ledger row first stores the batch; everybody else finds it there. That, in one transaction with
+the rows of the batch itself, is why a batch that is delivered twice is stored once. Several workers may do this at
+the same time: rows are written and locked in the order of their keys, so that no two of them wait for each other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import BigInteger, DateTime, Integer, LargeBinary, SmallInteger, Text, TypeEngine
+
+from wire.batch import Place
+from wire.receipt import NOTHING_SETTLED, OutcomeKind
+
+
+class OutboxKey(NamedTuple):
+    """One outbox file of one gateway."""
+
+    gateway_no: int
+    outbox_id: bytes
+
+
+class BatchKey(NamedTuple):
+    """What makes a batch itself and no other."""
+
+    gateway_no: int
+    outbox_id: bytes
+    sequence: int
+
+    @property
+    def outbox(self) -> OutboxKey:
+        return OutboxKey(self.gateway_no, self.outbox_id)
+
+
+@dataclass(frozen=True, slots=True)
+class NewBatch:
+    """A row of the ledger. `outcome` is STORED or REFUSED, `reason` why refused, or `given_up` for a tombstone."""
+
+    key: BatchKey
+    body_sha256: bytes
+    received_at: datetime
+    sent_at_ms: int
+    gateway_class: int
+    clock: int
+    place_no: int | None
+    outcome: OutcomeKind
+    reason: str | None
+    rows: int
+    unresolved: int
+    dropped: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """What the ledger already knew of a key."""
+
+    body_sha256: bytes
+    outcome: OutcomeKind
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A refused batch, kept whole so that nothing a gateway signed is ever lost."""
+
+    batch_no: int
+    payload: bytes
+    reason: str
+    detail: str
+
+
+def add(tx: Connection, batches: Iterable[NewBatch]) -> dict[BatchKey, int]:
+    """Inserts those whose key is new; returns their numbers. A key must not come twice in one call."""
+    rows = sorted(batches, key=lambda batch: batch.key)
+    if not rows:
+        return {}
+    values = {
+        "gateway_no": [row.key.gateway_no for row in rows],
+        "outbox_id": [row.key.outbox_id for row in rows],
+        "sequence": [row.key.sequence for row in rows],
+        "body_sha256": [row.body_sha256 for row in rows],
+        "received_at": [row.received_at for row in rows],
+        "sent_at": [datetime.fromtimestamp(row.sent_at_ms / 1000, UTC) for row in rows],
+        "gateway_class": [row.gateway_class for row in rows],
+        "clock": [row.clock for row in rows],
+        "place_no": [row.place_no for row in rows],
+        "outcome": [int(row.outcome) for row in rows],
+        "reason": [row.reason for row in rows],
+        "rows": [row.rows for row in rows],
+        "unresolved": [row.unresolved for row in rows],
+        "dropped": [json.dumps(dict(row.dropped)) if row.dropped else None for row in rows],
+    }
+    added = tx.execute(_ADD, values)
+    return {BatchKey(row.gateway_no, row.outbox_id, row.sequence): row.no for row in added}
+
+
+def known(tx: Connection, keys: Collection[BatchKey]) -> dict[BatchKey, LedgerRow]:
+    """What the ledger holds of these keys."""
+    if not keys:
+        return {}
+    rows = tx.execute(_KNOWN, _columns(keys) | {"sequence": [key.sequence for key in keys]})
+    return {
+        BatchKey(row.gateway_no, row.outbox_id, row.sequence): LedgerRow(
+            row.body_sha256, OutcomeKind(row.outcome), row.reason
+        )
+        for row in rows
+    }
+
+
+def settle(tx: Connection, outboxes: Collection[OutboxKey]) -> dict[OutboxKey, int]:
+    """Moves each outbox's mark to the end of its unbroken run of ledger rows; returns the marks.
+
+    Two statements on purpose: after waiting for another worker's lock, the second one sees what that worker stored.
+    """
+    keys = sorted(set(outboxes))
+    if not keys:
+        return {}
+    asked = _columns(keys)
+    tx.execute(_OPEN_OUTBOX, asked | {"nothing": NOTHING_SETTLED})
+    tx.execute(_LOCK_OUTBOX, asked)
+    tx.execute(_SETTLE, asked)
+    rows = tx.execute(_MARKS, asked)
+    return {OutboxKey(row.gateway_no, row.outbox_id): row.settled_up_to for row in rows}
+
+
+def place_numbers(tx: Connection, places: Collection[Place]) -> dict[Place, int]:
+    """The numbers of these places, new ones included."""
+    if not places:
+        return {}
+    wanted = sorted(set(places), key=_place_key)
+    columns = {
+        "lat_e7": [place.lat_e7 for place in wanted],
+        "lon_e7": [place.lon_e7 for place in wanted],
+        "accuracy_m": [place.accuracy_m for place in wanted],
+        "source": [int(place.source) for place in wanted],
+    }
+    tx.execute(_ADD_PLACES, columns)
+    numbers = {
+        (row.lat_e7, row.lon_e7, row.accuracy_m, row.source): row.no for row in tx.execute(_PLACE_NUMBERS, columns)
+    }
+    return {place: numbers[_place_key(place)] for place in wanted}
+
+
+def bury(tx: Connection, letters: Sequence[DeadLetter]) -> None:
+    """Keeps refused batches whole."""
+    for letter in letters:
+        row = {"no": letter.batch_no, "payload": letter.payload, "reason": letter.reason, "detail": letter.detail}
+        tx.execute(_BURY, row)
+
+
+def _place_key(place: Place) -> tuple[int, int, int, int]:
+    return place.lat_e7, place.lon_e7, place.accuracy_m, int(place.source)
+
+
+def _columns(keys: Iterable[OutboxKey | BatchKey]) -> dict[str, list[Any]]:
+    listed = list(keys)
+    return {
+        "gateway_no": [key.gateway_no for key in listed],
+        "outbox_id": [key.outbox_id for key in listed],
+    }
+
+
+_TYPES: Final[Mapping[str, TypeEngine[Any]]] = {
+    "gateway_no": Integer(),
+    "outbox_id": LargeBinary(),
+    "sequence": BigInteger(),
+    "body_sha256": LargeBinary(),
+    "received_at": DateTime(timezone=True),
+    "sent_at": DateTime(timezone=True),
+    "gateway_class": SmallInteger(),
+    "clock": SmallInteger(),
+    "place_no": Integer(),
+    "outcome": SmallInteger(),
+    "reason": Text(),
+    "rows": Integer(),
+    "unresolved": Integer(),
+    "dropped": Text(),
+    "lat_e7": Integer(),
+    "lon_e7": Integer(),
+    "accuracy_m": Integer(),
+    "source": SmallInteger(),
+}
+
+
+def _with_arrays(sql: str, *names: str) -> Any:
+    return text(sql).bindparams(*(bindparam(name, type_=ARRAY(_TYPES[name])) for name in names))
+
+
+_ADD: Final = _with_arrays(
+    """
+    insert into batches (gateway_no, outbox_id, sequence, body_sha256, received_at, sent_at, gateway_class, clock,
+        place_no, outcome, reason, rows, unresolved, dropped)
+    select t.gateway_no, t.outbox_id, t.sequence, t.body_sha256, t.received_at, t.sent_at, t.gateway_class, t.clock,
+        t.place_no, t.outcome, t.reason, t.rows, t.unresolved, t.dropped::jsonb
+    from unnest(:gateway_no, :outbox_id, :sequence, :body_sha256, :received_at, :sent_at, :gateway_class, :clock,
+        :place_no, :outcome, :reason, :rows, :unresolved, :dropped)
+        with ordinality as t(gateway_no, outbox_id, sequence, body_sha256, received_at, sent_at, gateway_class, clock,
+        place_no, outcome, reason, rows, unresolved, dropped, turn)
+    order by t.turn
+    on conflict (gateway_no, outbox_id, sequence) do nothing
+    returning no, gateway_no, outbox_id, sequence
+    """,
+    "gateway_no", "outbox_id", "sequence", "body_sha256", "received_at", "sent_at", "gateway_class", "clock",
+    "place_no", "outcome", "reason", "rows", "unresolved", "dropped",
+)  # fmt: skip
+
+_KNOWN: Final = _with_arrays(
+    """
+    select b.gateway_no, b.outbox_id, b.sequence, b.body_sha256, b.outcome, b.reason
+    from unnest(:gateway_no, :outbox_id, :sequence) as k(gateway_no, outbox_id, sequence)
+    join batches b using (gateway_no, outbox_id, sequence)
+    """,
+    "gateway_no", "outbox_id", "sequence",
+)  # fmt: skip
+
+_OPEN_OUTBOX: Final = _with_arrays(
+    """
+    insert into outboxes (gateway_no, outbox_id, settled_up_to)
+    select k.gateway_no, k.outbox_id, :nothing from unnest(:gateway_no, :outbox_id) as k(gateway_no, outbox_id)
+    on conflict do nothing
+    """,
+    "gateway_no", "outbox_id",
+)  # fmt: skip
+
+_LOCK_OUTBOX: Final = _with_arrays(
+    """
+    select 1 from outboxes o join unnest(:gateway_no, :outbox_id) as k(gateway_no, outbox_id)
+        using (gateway_no, outbox_id)
+    order by o.gateway_no, o.outbox_id for no key update of o
+    """,
+    "gateway_no", "outbox_id",
+)  # fmt: skip
+
+# The end of the run that starts right after the mark: the first row above it that has no successor. Costs as much
+# as the run is long, and nothing while the run has not begun.
+_SETTLE: Final = _with_arrays(
+    """
+    update outboxes o set settled_up_to = run.last
+    from (
+        select marked.gateway_no, marked.outbox_id, (
+            select b.sequence from batches b
+            where (b.gateway_no, b.outbox_id) = (marked.gateway_no, marked.outbox_id)
+                and b.sequence > marked.settled_up_to
+                and not exists (select from batches c where (c.gateway_no, c.outbox_id, c.sequence)
+                    = (b.gateway_no, b.outbox_id, b.sequence + 1))
+            order by b.sequence limit 1
+        ) as last
+        from unnest(:gateway_no, :outbox_id) as k(gateway_no, outbox_id)
+        join outboxes marked using (gateway_no, outbox_id)
+        where exists (select from batches n where (n.gateway_no, n.outbox_id, n.sequence)
+            = (marked.gateway_no, marked.outbox_id, marked.settled_up_to + 1))
+    ) run
+    where (o.gateway_no, o.outbox_id) = (run.gateway_no, run.outbox_id)
+    """,
+    "gateway_no", "outbox_id",
+)  # fmt: skip
+
+_MARKS: Final = _with_arrays(
+    """
+    select o.gateway_no, o.outbox_id, o.settled_up_to
+    from outboxes o join unnest(:gateway_no, :outbox_id) as k(gateway_no, outbox_id) using (gateway_no, outbox_id)
+    """,
+    "gateway_no", "outbox_id",
+)  # fmt: skip
+
+_ADD_PLACES: Final = _with_arrays(
+    """
+    insert into places (lat_e7, lon_e7, accuracy_m, source)
+    select * from unnest(:lat_e7, :lon_e7, :accuracy_m, :source) on conflict do nothing
+    """,
+    "lat_e7", "lon_e7", "accuracy_m", "source",
+)  # fmt: skip
+
+_PLACE_NUMBERS: Final = _with_arrays(
+    """
+    select p.no, p.lat_e7, p.lon_e7, p.accuracy_m, p.source
+    from places p join unnest(:lat_e7, :lon_e7, :accuracy_m, :source) as k(lat_e7, lon_e7, accuracy_m, source)
+        using (lat_e7, lon_e7, accuracy_m, source)
+    """,
+    "lat_e7", "lon_e7", "accuracy_m", "source",
+)  # fmt: skip
+
+_BURY: Final = text(
+    "insert into dead_letters (batch_no, payload, reason, detail) values (:no, :payload, :reason, :detail)"
+)

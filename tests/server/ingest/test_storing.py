@@ -1,0 +1,285 @@
+"""A set in one transaction on a real database: stored once, answered always, settled without holes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import Engine, select, text
+
+from server.ingest.columns import Refusal
+from server.ingest.prepare import Prepared, prepare, refused_alone
+from server.ingest.receipts import receipts
+from server.ingest.resolve import Resolver
+from server.ingest.storing import HookError, Stored, store
+from server.ingest.verify import Entry, check
+from server.store import ledger, tables
+from server.store.ledger import OutboxKey
+from tests.server.ingest.parties import HERE, K_FACTORY, LOTS, NOW, NOW_MS, Gateway, Tag, enrol, sighting
+from wire.receipt import OutcomeKind, decode_receipt
+from wire.signing import Domain, verify
+
+STORED, DUPLICATE = OutcomeKind.STORED, OutcomeKind.DUPLICATE
+REFUSED, CONFLICT = OutcomeKind.REFUSED, OutcomeKind.SEQUENCE_CONFLICT
+
+
+def entry_of(gateway: Gateway, payload: bytes) -> Entry:
+    checked = check(gateway.topic, payload, {gateway.name: gateway.known})
+    assert isinstance(checked, Entry), checked
+    return checked
+
+
+def ready(gateway: Gateway, payloads: Sequence[bytes]) -> Prepared:
+    return prepare([entry_of(gateway, payload) for payload in payloads], Resolver(K_FACTORY, LOTS, 0xF0), NOW)
+
+
+def put(engine: Engine, gateway: Gateway, *payloads: bytes, on_stored=()) -> Stored:
+    with engine.begin() as tx:
+        return store(tx, ready(gateway, payloads), on_stored)
+
+
+def kinds(stored: Stored) -> list[tuple[int, OutcomeKind, str]]:
+    return [(outcome.sequence, outcome.kind, outcome.reason) for _, outcome in stored.outcomes]
+
+
+def count(engine: Engine, table: str) -> int:
+    with engine.connect() as tx:
+        return int(tx.execute(text(f"select count(*) from {table}")).scalar_one())
+
+
+def mark(stored: Stored, gateway: Gateway) -> int:
+    return stored.marks[OutboxKey(gateway.no, gateway.outbox_id)]
+
+
+def test_a_frame_stands_in_the_table_as_it_was_heard(engine: Engine, gateway: Gateway) -> None:
+    tag = Tag(2**40 - 1, boot=65_535)
+    seen = sighting(
+        tag.frame(2**32 - 2), tag.frame(2**32 - 1, status=0xF8), at_ms=NOW_MS - 1, rssi_dbm=-41, adverts=2**32 - 1
+    )
+    assert kinds(put(engine, gateway, gateway.batch(seen))) == [(0, STORED, "")]
+    with engine.connect() as tx:
+        first, last = tx.execute(select(tables.sightings).order_by(tables.sightings.c.heard_at)).mappings()
+        batch = tx.execute(select(tables.batches)).mappings().one()
+        place = tx.execute(select(tables.places)).mappings().one()
+    assert last == {
+        "serial": 2**40 - 1,
+        "heard_at": datetime.fromtimestamp((NOW_MS - 1) / 1000, UTC),
+        "first_heard_at": datetime.fromtimestamp((NOW_MS - 1001) / 1000, UTC),
+        "batch_no": batch["no"],
+        "uptime_s": 2**32 - 1,
+        "boot": 65_535,
+        "adverts": 2**31 - 1,  # what the column can hold
+        "status": 0xF8,
+        "rssi_max_dbm": -41,
+        "rssi_mean_dbm": -44,
+    }
+    assert (first["uptime_s"], first["heard_at"]) == (2**32 - 2, last["first_heard_at"])
+    assert (batch["rows"], batch["unresolved"], batch["clock"], batch["gateway_class"]) == (2, 0, 2, 0)
+    assert batch["received_at"] == NOW
+    assert (place["no"], place["lat_e7"], place["lon_e7"]) == (batch["place_no"], HERE.lat_e7, HERE.lon_e7)
+
+
+def test_delivered_twice_is_stored_once_and_answered_twice(engine: Engine, gateway: Gateway) -> None:
+    payload = gateway.batch(sighting(Tag(7).frame()))
+    assert kinds(put(engine, gateway, payload)) == [(0, STORED, "")]
+    assert kinds(put(engine, gateway, payload)) == [(0, DUPLICATE, "")]
+    second = gateway.batch(sighting(Tag(7).frame()))
+    assert kinds(put(engine, gateway, second, payload, second)) == [
+        (1, STORED, ""), (0, DUPLICATE, ""), (1, DUPLICATE, ""),
+    ]  # fmt: skip
+    assert count(engine, "sightings") == 2
+
+
+def test_same_sequence_with_another_body_is_a_conflict_and_changes_nothing(engine: Engine, gateway: Gateway) -> None:
+    put(engine, gateway, *[gateway.batch(sighting(Tag(7).frame())) for _ in range(4)])
+    other = gateway.batch(sighting(Tag(8).frame()), sequence=2)
+    stored = put(engine, gateway, other)
+    assert kinds(stored) == [(2, CONFLICT, "")]
+    assert count(engine, "sightings") == 4
+    # A receipt that tells of a conflict settles nothing from there on.
+    told = decode_receipt(next(iter(receipts(stored, gateway.key))).payload[64:])
+    assert told.settled_up_to == 1
+    assert mark(stored, gateway) == 3
+
+
+def test_two_bodies_under_one_new_sequence_in_one_set(engine: Engine, gateway: Gateway) -> None:
+    first, second = (gateway.batch(sighting(Tag(serial).frame()), sequence=0) for serial in (7, 8))
+    assert kinds(put(engine, gateway, first, second, first)) == [
+        (0, STORED, ""), (0, CONFLICT, ""), (0, DUPLICATE, ""),
+    ]  # fmt: skip
+    assert count(engine, "sightings") == 1
+
+
+def test_the_mark_moves_over_an_unbroken_run_only(engine: Engine, gateway: Gateway) -> None:
+    zero, one, two, three, four = (gateway.batch(sighting(Tag(7).frame())) for _ in range(5))
+    assert mark(put(engine, gateway, one, four), gateway) == -1
+    assert mark(put(engine, gateway, zero), gateway) == 1
+    assert mark(put(engine, gateway, three), gateway) == 1
+    assert mark(put(engine, gateway, two), gateway) == 4
+    assert mark(put(engine, gateway, two), gateway) == 4
+
+
+def test_outboxes_of_one_gateway_are_settled_apart(engine: Engine, gateway: Gateway) -> None:
+    put(engine, gateway, gateway.batch(sighting(Tag(7).frame())))
+    gateway.outbox_id, gateway.next_sequence = bytes(16), 0
+    stored = put(engine, gateway, gateway.batch(sighting(Tag(7).frame())))
+    assert kinds(stored) == [(0, STORED, "")]
+    assert mark(stored, gateway) == 0
+
+
+def test_a_tombstone_settles_its_sequence_and_keeps_the_counts(engine: Engine, gateway: Gateway) -> None:
+    stored = put(engine, gateway, gateway.tombstone(disk_full=70), gateway.batch(sighting(Tag(7).frame())))
+    assert kinds(stored) == [(0, STORED, "given_up"), (1, STORED, "")]
+    assert mark(stored, gateway) == 1
+    with engine.connect() as tx:
+        row = tx.execute(select(tables.batches).where(tables.batches.c.sequence == 0)).mappings().one()
+    assert (row["reason"], row["dropped"], row["rows"]) == ("given_up", {"disk_full": 70}, 0)
+
+
+def test_a_refused_batch_is_kept_settled_and_answered_the_same_again(engine: Engine, gateway: Gateway) -> None:
+    future = gateway.batch(sighting(Tag(7).frame(), at_ms=NOW_MS + 5 * 60_000 + 1))
+    good = gateway.batch(sighting(Tag(7).frame(), at_ms=NOW_MS + 5 * 60_000))
+    stored = put(engine, gateway, future, good)
+    assert kinds(stored) == [(0, REFUSED, "future"), (1, STORED, "")]
+    assert mark(stored, gateway) == 1
+    assert kinds(put(engine, gateway, future)) == [(0, REFUSED, "future")]
+    with engine.connect() as tx:
+        letter = tx.execute(select(tables.dead_letters)).mappings().one()
+    assert letter["payload"] == future
+    assert letter["reason"] == "future"
+    assert "future" in letter["detail"]
+    assert count(engine, "sightings") == 1
+
+
+def test_records_that_do_not_belong_together_are_refused(engine: Engine, gateway: Gateway) -> None:
+    one = sighting(Tag(7).frame())
+    bodies = [
+        gateway.batch(one, frames=b""),
+        gateway.batch(one, frames=bytes(64)),
+        gateway.batch(one, sightings=b""),
+        gateway.batch(one, sightings=bytes(25)),
+        gateway.batch(one, sightings=bytes(22) + b"\x05" + bytes(2), frames=bytes(5 * 32)),
+        gateway.batch(one),
+    ]
+    assert [kind for _, kind, _ in kinds(put(engine, gateway, *bodies))] == [REFUSED] * 5 + [STORED]
+    assert count(engine, "sightings") == 1
+    assert count(engine, "dead_letters") == 5
+
+
+def test_what_does_not_resolve_is_kept_with_its_reason(engine: Engine, gateway: Gateway) -> None:
+    strange, forged = Tag(7, lot=LOTS[0]._replace(key=b"?" * 16)).frame(), Tag(7).frame(k_factory=bytes(16))
+    stored = put(engine, gateway, gateway.batch(sighting(strange, Tag(7).frame(), forged, rssi_dbm=-70)))
+    assert (stored.sightings, stored.unresolved) == (1, 2)
+    with engine.connect() as tx:
+        rows = tx.execute(select(tables.unresolved_frames)).mappings().all()
+        batch = tx.execute(select(tables.batches)).mappings().one()
+    assert {(row["reason"], row["frame"]) for row in rows} == {("no_lot", strange), ("frame_mac", forged)}
+    assert {(row["rssi_max_dbm"], row["rssi_mean_dbm"], row["adverts"]) for row in rows} == {(-70, -73, 3)}
+    assert {row["batch_no"] for row in rows} == {batch["no"]}
+    assert (batch["rows"], batch["unresolved"]) == (1, 2)
+
+
+def test_a_batch_may_be_empty_and_without_a_place(engine: Engine, gateway: Gateway) -> None:
+    assert kinds(put(engine, gateway, gateway.batch(place=None, dropped={"foreign": 3}))) == [(0, STORED, "")]
+
+
+def test_several_gateways_in_one_set_get_one_receipt_each(engine: Engine, gateway: Gateway) -> None:
+    with engine.begin() as tx:
+        other = enrol(tx, Gateway("gw-2"))
+    known = {each.name: each.known for each in (gateway, other)}
+    entries = [
+        check(each.topic, each.batch(sighting(Tag(7).frame())), known) for each in (gateway, other, gateway, other)
+    ]
+    with engine.begin() as tx:
+        stored = store(tx, prepare(entries, Resolver(K_FACTORY, LOTS, 0xF0), NOW), ())  # type: ignore[arg-type]
+    told = {
+        message.topic: decode_receipt(verify(gateway.key.public_key(), Domain.RECEIPT, message.payload))
+        for message in receipts(stored, gateway.key)
+    }
+    assert set(told) == {"hearsight/1/gw/gw-1/receipt", "hearsight/1/gw/gw-2/receipt"}
+    for receipt in told.values():
+        assert receipt.settled_up_to == 1
+        assert [(outcome.sequence, outcome.kind) for outcome in receipt.outcomes] == [(0, STORED), (1, STORED)]
+
+
+def test_each_serial_is_told_once_with_its_newest_moment_and_only_if_new(engine: Engine, gateway: Gateway) -> None:
+    told = []
+
+    def on_stored(tx, serials, newest_ms, now) -> None:
+        told.append((serials.tolist(), newest_ms.tolist(), now))
+
+    seven, eight = Tag(7), Tag(8)
+    payload = gateway.batch(
+        sighting(seven.frame(), at_ms=NOW_MS - 5), sighting(eight.frame(), seven.frame(), at_ms=NOW_MS - 50)
+    )
+    put(engine, gateway, payload, on_stored=[on_stored])
+    put(engine, gateway, payload, on_stored=[on_stored])
+    assert told == [([7, 8], [NOW_MS - 5, NOW_MS - 1050], NOW)]
+
+
+def test_what_follows_from_a_sighting_fails_with_it(engine: Engine, gateway: Gateway) -> None:
+    def on_stored(*_) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(HookError):
+        put(engine, gateway, gateway.batch(sighting(Tag(7).frame())), on_stored=[on_stored])
+    assert count(engine, "batches") == 0
+
+
+def test_a_set_can_be_taken_apart(engine: Engine, gateway: Gateway) -> None:
+    strange = Tag(9, lot=LOTS[0]._replace(key=b"?" * 16))
+    payloads = [gateway.batch(sighting(Tag(n).frame()), sighting(strange.frame())) for n in range(5)]
+    whole = ready(gateway, payloads)
+    for low, high in ((0, 2), (2, 3), (3, 5)):
+        with engine.begin() as tx:
+            stored = store(tx, whole.between(low, high), ())
+        assert [sequence for sequence, _, _ in kinds(stored)] == list(range(low, high))
+        assert (stored.sightings, stored.unresolved) == (high - low, high - low)
+    with engine.begin() as tx:
+        kept = tx.execute(
+            text("select b.sequence, s.serial from sightings s join batches b on b.no = s.batch_no order by b.sequence")
+        )
+        assert [tuple(row) for row in kept] == [(n, n) for n in range(5)]
+
+
+def test_a_batch_can_be_refused_alone(engine: Engine, gateway: Gateway) -> None:
+    entry = entry_of(gateway, gateway.batch(sighting(Tag(7).frame())))
+    with engine.begin() as tx:
+        stored = store(tx, refused_alone(entry, Refusal("poison", "it cannot be stored"), NOW), ())
+    assert kinds(stored) == [(0, REFUSED, "poison")]
+    assert count(engine, "dead_letters") == 1
+
+
+@pytest.mark.parametrize("rounds", [12])
+def test_workers_that_store_the_same_batches_at_the_same_time(engine: Engine, gateway: Gateway, rounds: int) -> None:
+    """Overlapping sets in opposite orders: no deadlock, each batch once, and the last receipt settles all."""
+    payloads = [gateway.batch(sighting(Tag(n).frame())) for n in range(40)]
+    answers: list[Stored] = []
+    errors: list[Exception] = []
+
+    def work(mine: list[bytes]) -> None:
+        try:
+            answers.append(put(engine, gateway, *mine))
+        except Exception as error:
+            errors.append(error)
+
+    for _ in range(rounds):
+        threads = [
+            threading.Thread(target=work, args=(part,))
+            for part in (payloads, payloads[::-1], payloads[10:30][::-1], payloads[::2])
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not errors
+    assert count(engine, "sightings") == 40
+    stored = [sequence for answer in answers for sequence, kind, _ in kinds(answer) if kind is STORED]
+    assert sorted(stored) == list(range(40))
+    with engine.begin() as tx:
+        assert ledger.settle(tx, [OutboxKey(gateway.no, gateway.outbox_id)]) == {
+            OutboxKey(gateway.no, gateway.outbox_id): 39
+        }
+    assert max(mark(answer, gateway) for answer in answers) == 39
