@@ -106,12 +106,37 @@ WORDS: Final[Mapping[str, Words]] = {
     "channel_limit": Words(_C, "There are {limit} channels already.", "Remove one first."),
     "webhook_unsafe": Words(_I, "This address cannot take our messages: {detail}.", "Use a public https address."),
     "period_invalid": Words(_I, "The period is not valid: {detail}.", "Ask for at most 31 days, from before to."),
+    # The factory
+    "lot_file_invalid": Words(_I, "This is no lot file.", "It is the factory's lot.json: lot, k_lot and k_factory."),
+    "lot_unknown": Words(_N, "There is no lot {lot}.", "Import the lot's keys first (lot import)."),
+    "lot_conflict": Words(_C, "Lot {lot} is known with another key.", "A lot has one key; ask the factory which."),
+    "k_factory_conflict": Words(_C, "This lot is from another factory key than ours.", "Ask the factory which."),
+    "factory_key_new": Words(
+        _C,
+        "The factory signs its manifests with a key that is not trusted yet.",
+        "If the factory confirms it by another way: factory trust {key}",
+    ),
+    "factory_key_invalid": Words(_I, "This is no Ed25519 public key.", "Write its 32 bytes as 64 hexadecimal digits."),
+    "manifest_shape": Words(_I, "This is no manifest: {detail}.", "Ask the factory for the whole file."),
+    "manifest_signature": Words(_F, "No trusted factory key signed this manifest.", "Ask the factory how it signs."),
+    "manifest_count": Words(_I, "The manifest is not whole: {detail}.", "Ask the factory for the whole file."),
+    "manifest_conflict": Words(
+        _C, "Manifest {manifest} is known with other contents.", "A corrected manifest has a new name."
+    ),
     # Gateways
     "gateway_unknown": Words(_N, "There is no gateway {gateway}.", "Check its name in the list of gateways."),
     "gateway_exists": Words(_C, "There is already a gateway {gateway}.", "Take another name, or give it a new token."),
     "gateway_name": Words(_I, "A gateway's name has small letters, digits and hyphens.", "Take another name."),
     "enrolment_refused": Words(
         _F, "This enrolment token is not valid, or no longer.", "Ask the operator for a new one."
+    ),
+    "owner_needed": Words(
+        _I, "It must be known who runs a gateway that is not ours.", "Name its owner: two of one owner are one witness."
+    ),
+    "site_needed": Words(_I, "A gateway of class own_site stands at a site of ours.", "Name the site."),
+    "site_invalid": Words(_I, "The site cannot be used: {detail}.", "Correct it and try again."),
+    "broker_list_failed": Words(
+        _L, "The broker's list {file} could not be written ({why}).", "Let the server write to its folder."
     ),
     "site_exists": Words(_C, "There is already a site {site} with other data.", "Take another name."),
 }
