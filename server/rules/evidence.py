@@ -68,8 +68,9 @@ class Evidence:
     text: str
 
 
-# More reasons than this make nobody surer; the first ones and the last one are kept.
-EVIDENCE_MAX: Final = 5
+# More reasons than this make nobody surer; the first ones and the last ones are kept.
+EVIDENCE_FIRST: Final = 2
+EVIDENCE_LAST: Final = 3
 
 
 def of_sightings(sightings: Iterable[Sighting], sites: dict[str, Site], zone: str) -> tuple[Evidence, ...]:
@@ -78,7 +79,9 @@ def of_sightings(sightings: Iterable[Sighting], sites: dict[str, Site], zone: st
     for sighting in sorted(sightings, key=lambda s: s.key):
         rows.setdefault(sighting.row, []).append(sighting)
     reasons = [_of_row(row, ends, sites, zone) for row, ends in rows.items()]
-    return tuple(reasons if len(reasons) <= EVIDENCE_MAX else [*reasons[: EVIDENCE_MAX - 1], reasons[-1]])
+    if len(reasons) > EVIDENCE_FIRST + EVIDENCE_LAST:
+        reasons = reasons[:EVIDENCE_FIRST] + reasons[-EVIDENCE_LAST:]
+    return tuple(reasons)
 
 
 def _of_row(row: Heard, ends: list[Sighting], sites: dict[str, Site], zone: str) -> Evidence:

@@ -25,8 +25,9 @@ def why(facts: OrderFacts, weighing: Weighing, viewer: Viewer) -> tuple[str, ...
         f"Order {weighing.order}, as of {words.moment(weighing.as_of, zone)}, policy {weighing.policy_version}.",
         weighing.shown.sentence,
     ]
-    lines += _units(weighing)
-    lines += _statements(facts, weighing, viewer, zone)
+    told: set[tuple[Evidence, ...]] = set()
+    lines += _units(weighing, told)
+    lines += _statements(facts, weighing, viewer, zone, told)
     lines += _findings(weighing, zone)
     lines += _promises(weighing, zone)
     lines += _hidden(facts, weighing.as_of, zone)
@@ -37,35 +38,39 @@ def _zone(facts: OrderFacts) -> str:
     return next((s.zone for s in facts.sites if s.id == facts.order.site), facts.order.zone)
 
 
-def _units(weighing: Weighing) -> Iterable[str]:
+def _units(weighing: Weighing, told: set[tuple[Evidence, ...]]) -> Iterable[str]:
     for slot in weighing.shown.slots:
         columns = (f"{name} {step or 'nothing'}" for name, step in _columns(slot.stated, slot.evidenced, slot.shown))
         yield f"Unit {slot.slot}{f' ({slot.title})' if slot.title else ''}: {', '.join(columns)}."
         for step in weighing.steps:
             if step.slot == slot.slot:
                 yield f"  {step.step.replace('_', ' ')}: {step.verdict}. {step.why}"
-                yield from _reasons(step.evidence)
+                yield from _reasons(step.evidence, told)
 
 
 def _columns(*steps: str | None) -> Iterable[tuple[str, str | None]]:
     return zip(("stated", "evidenced", "shown"), steps, strict=True)
 
 
-def _statements(facts: OrderFacts, weighing: Weighing, viewer: Viewer, zone: str) -> Iterable[str]:
+def _statements(
+    facts: OrderFacts, weighing: Weighing, viewer: Viewer, zone: str, told: set[tuple[Evidence, ...]]
+) -> Iterable[str]:
     by_id = {s.id: s for s in facts.statements}
     for verdict in weighing.verdicts:
         said = by_id[verdict.statement]
         who = said.source if viewer.role is Role.OWNER else f"{said.source} ({said.by})"
         word = CUSTOMER_WORD[verdict.verdict] if viewer.role is Role.OWNER else verdict.verdict
-        what = f"“{words.SAID[said.kind]}” of unit {verdict.slot}, by {who}, {words.moment(said.said_at, zone)}"
+        what = f"“{words.said(said, zone)}” of unit {verdict.slot}, by {who}, {words.moment(said.said_at, zone)}"
         yield f"{what}{', replayed' if said.replay else ''}: {word}. {verdict.why}"
-        yield from _reasons(verdict.evidence)
+        yield from _reasons(verdict.evidence, told)
 
 
 def _findings(weighing: Weighing, zone: str) -> Iterable[str]:
     for finding in weighing.findings:
         rule = finding.rule
-        yield f"{rule.id} {rule.title}, since {words.moment(finding.since, zone)}, {finding.severity}: {finding.why}"
+        unit = f" (unit {finding.slot})" if finding.slot else ""
+        since = words.moment(finding.since, zone)
+        yield f"{rule.id} {rule.title}{unit}, since {since}, {finding.severity}: {finding.why}"
         remedy = rule.remedy.replace("_", " ") if rule.remedy else "none by default"
         yield f"  Remedy: {remedy} ({authority(rule)})."
     for finding in weighing.cleared:
@@ -89,6 +94,12 @@ def _hidden(facts: OrderFacts, now: datetime, zone: str) -> Iterable[str]:
             yield f"Tag {serial} has an owner since {words.moment(since, zone)}; only the owner sees where it is."
 
 
-def _reasons(evidence: Iterable[Evidence]) -> Iterable[str]:
+def _reasons(evidence: tuple[Evidence, ...], told: set[tuple[Evidence, ...]]) -> Iterable[str]:
+    """The reasons of a verdict; the same ones are told once."""
+    if evidence in told:
+        yield "    - The reasons given above."
+        return
+    if evidence:
+        told.add(evidence)
     for reason in evidence:
         yield f"    - {reason.text}"

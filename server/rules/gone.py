@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from server.rules import words
 from server.rules.case import Case, SlotCase
 from server.rules.evidence import Evidence, Verdict, of_act, of_sightings, of_statement, together
-from server.rules.facts import Act, ActKind, Source, Statement
+from server.rules.facts import Act, ActKind, Heard, Source, Statement
 from server.rules.freshness import Sighting
 from server.rules.payloads import CarrierScan, ShipmentStatus
 
@@ -91,8 +91,8 @@ def judge_gone(case: Case, slot: int, said: Statement) -> Answer:
     if proofs:
         if evidence_for and evidence_for.verdict is Verdict.PROVED and journey and journey[0] <= proofs[0].at:
             return _both(case, evidence_for, proofs)
-        frames = words.times(len(proofs), "sighting", "sightings")
-        why = f"Our own receivers heard it inside after the pickup it should have left with ({frames} that count)."
+        frames = words.times(_frames(proofs), "frame", "frames")
+        why = f"Our own receivers heard it inside after the pickup it should have left with ({frames})."
         return Answer(Verdict.REFUTED, of_sightings(proofs, case.sites, case.zone), why)
     if inside and evidence_for:
         return _both(case, evidence_for, inside)
@@ -100,6 +100,14 @@ def judge_gone(case: Case, slot: int, said: Statement) -> Answer:
         why = "Heard inside after the pickup, but too little to refute it."
         return Answer(Verdict.CONTRADICTED, of_sightings(inside, case.sites, case.zone), why)
     return evidence_for or _by_word(case, unit, said)
+
+
+def _frames(proofs: tuple[Sighting, ...]) -> int:
+    """How many frames these sightings stand for: a row counts whole if both its ends do."""
+    ends: dict[Heard, int] = {}
+    for sighting in proofs:
+        ends[sighting.row] = ends.get(sighting.row, 0) + 1
+    return sum(row.count if number == 2 else 1 for row, number in ends.items())
 
 
 def _both(case: Case, evidence_for: Answer, inside: tuple[Sighting, ...]) -> Answer:

@@ -111,7 +111,9 @@ def _refunded(case: Case, unit: SlotCase, said: Statement, made: PromiseMade) ->
 
 CONDITIONS: Mapping[PromiseKind, Condition] = {
     PromiseKind.SHIP: Condition("A carrier's physical scan, or the tag heard away from our sites.", _departed),
-    PromiseKind.RESHIP: Condition("The same, after the promise was made.", _departed_after),
+    PromiseKind.RESHIP: Condition(
+        "A carrier's physical scan, or the tag heard away from our sites, after the promise was made.", _departed_after
+    ),
     PromiseKind.NUMBER_LIVE: Condition("The carrier shows this parcel under the number.", _number_live),
     PromiseKind.ARRIVE: Condition("The carrier's scan at the door, the tag heard there, or its receipt.", _arrived),
     PromiseKind.REPLY: Condition("A person's answer.", _answered),
