@@ -64,6 +64,12 @@ def _master_key(value: str) -> bytes:
     return key
 
 
+def _yes_no(value: str) -> bool:
+    if value not in ("yes", "no"):
+        raise ValueError("yes or no")
+    return value == "yes"
+
+
 def _url(*schemes: str) -> Callable[[str], str]:
     def parse(value: str) -> str:
         if urlsplit(value).scheme not in schemes:
@@ -155,14 +161,18 @@ class Settings:
     )  # fmt: skip
     smtp_url: str | None = _setting(
         "Mail server for messages to people. smtps:// is TLS from the start, smtp:// starts TLS where offered.",
-        _url("smtp", "smtps"), otherwise="no e-mail is sent; links stand in the log of the notices",
+        _url("smtp", "smtps"), otherwise="no e-mail is sent: letters wait, and are given up after two days",
         example="smtps://user:…@mail.example.com:465", secret=True,
     )  # fmt: skip
     mail_from: str = _setting(
         "Sender of e-mail.", _text, default="hearsight@localhost", example="Tags <tags@example.com>"
     )
+    webhooks_private: bool = _setting(
+        "Whether owners' webhooks may lead into private networks, and by plain http (for tries on one machine).",
+        _yes_no, default=False, otherwise="`no`", example="yes",
+    )  # fmt: skip
     retention_days: int = _setting(
-        "Days after which sightings that no open order or owner needs are removed.",
+        "Days after which sightings are removed for good.",
         _positive, default=400, example="180",
     )  # fmt: skip
     policy_profile: str = _setting(

@@ -16,8 +16,9 @@ import httpx
 from sqlalchemy import Connection, Engine
 
 from server.notify.mail import Mailer
-from server.notify.webhook import UnsafeAddressError, post
+from server.notify.webhook import post
 from server.notify.words import compose
+from server.service.webhook_address import UnsafeAddressError
 from server.store import notices
 from server.store.db import transaction
 

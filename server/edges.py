@@ -1,0 +1,112 @@
+"""What the web process does beside answering: the line to the gateways, letters, and sweeps, each on its own thread.
+
+Started and stopped by the command `web`; every part fails for itself, is logged, and is tried again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Final
+
+from prometheus_client import Counter
+
+from server.commands.carrier import GatewayCarrier
+from server.commands.link import Link
+from server.commands.registry import Registry
+from server.notify.deliver import Doors, deliver_due
+from server.notify.mail import Mailer
+from server.service.house import House
+from server.store import keys
+from server.sweep.orders import sweep_orders
+from server.sweep.retention import sweep_old
+
+# Somebody waits for the message that their bicycle was heard.
+LETTERS_EVERY_S: Final = 1.0
+# An order's next moment to look is a matter of minutes.
+ORDERS_EVERY_S: Final = 5.0
+ORDERS_AT_ONCE: Final = 500
+CARRYINGS_EVERY_S: Final = 5.0
+OLD_EVERY_S: Final = 3600.0
+
+ROUNDS: Final = Counter("hearsight_rounds_total", "Rounds of background work, by kind and outcome", ["kind", "outcome"])
+
+
+class Every:
+    """Does one thing again and again; a round that breaks is logged and the next one comes all the same."""
+
+    def __init__(self, name: str, period_s: float, work: Callable[[], Any], log: Any) -> None:
+        self._name, self._period_s, self._work, self._log = name, period_s, work, log
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._end.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while not self._end.wait(self._period_s):
+            try:
+                self._work()
+            except Exception as error:
+                # The database may be away for a moment; whatever it was must not end the rounds for good.
+                ROUNDS.labels(self._name, "broken").inc()
+                self._log.error("round_broke", round=self._name, error=repr(error))
+            else:
+                ROUNDS.labels(self._name, "done").inc()
+
+
+class Edges:
+    """All of them, around one house. Sets `house.carrier` if there is a broker."""
+
+    def __init__(self, house: House, log: Any) -> None:
+        settings = house.settings
+        mailer = Mailer(settings.smtp_url, settings.mail_from) if settings.smtp_url else None
+        doors = Doors(
+            mailer,
+            lambda sealed: house.vault.open(keys.CHANNEL_ADDRESS.what(), sealed).decode(),
+            lambda sealed: house.vault.open(keys.CHANNEL_SECRET.what(), sealed),
+            settings.webhooks_private,
+        )
+        self._registry = Registry(house)
+        self._link = self._carrier = None
+        if settings.mqtt_url:
+            client_id = f"hearsight-web-{house.dice(4).hex()}"
+            self._link = Link(settings.mqtt_url, client_id, log=log.warning, ca_file=settings.mqtt_ca_file)
+            self._carrier = _carrier(house, self._registry, self._link, log)
+            house.carrier = self._carrier
+        retention = timedelta(days=settings.retention_days)
+        self._rounds = [
+            Every("letters", LETTERS_EVERY_S, lambda: deliver_due(house.engine, doors, house.clock), log),
+            Every(
+                "orders",
+                ORDERS_EVERY_S,
+                lambda: sweep_orders(house.engine, house.policy, house.clock, ORDERS_AT_ONCE),
+                log,
+            ),
+            Every("old", OLD_EVERY_S, lambda: sweep_old(house.engine, retention, house.clock()), log),
+        ]
+        if self._carrier is not None:
+            self._rounds.append(Every("carryings", CARRYINGS_EVERY_S, self._carrier.expire, log))
+
+    def start(self) -> None:
+        if self._link is not None and self._carrier is not None:
+            self._link.start(on_state=self._registry.on_state, on_answer=self._carrier.on_answer)
+        for each in self._rounds:
+            each.start()
+
+    def stop(self) -> None:
+        for each in self._rounds:
+            each.stop()
+        if self._link is not None:
+            self._link.stop()
+
+
+def _carrier(house: House, registry: Registry, link: Link, log: Any) -> GatewayCarrier:
+    with house.work() as (tx, now):
+        server_key = keys.server_key(tx, house.vault, now)
+    return GatewayCarrier(registry, link.send, server_key, dice=house.dice, clock=house.clock, log=log.info)

@@ -1,0 +1,40 @@
+"""One way to the broker for every part of the server: a paho client from HEARSIGHT_MQTT_URL.
+
+MQTT 5 where the broker has it, 3.1.1 otherwise: nothing of ours needs more than 3.1.1.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+KEEPALIVE_S: Final = 30
+# Back-off of paho's own reconnecting: quick after a restart of the broker, patient while it is away.
+RETRY_MIN_S: Final = 1
+RETRY_MAX_S: Final = 15
+
+
+def new_client(url: str, client_id: str, *, ca_file: Path | None = None, version5: bool = True) -> paho.Client:
+    """A client with user, password and TLS as the URL says; its callbacks are still to be set, then `connect`."""
+    where = urlsplit(url)
+    version = MQTTProtocolVersion.MQTTv5 if version5 else MQTTProtocolVersion.MQTTv311
+    # MQTT 5 says per connection whether the session goes on; in 3.1.1 the client itself says it here.
+    clean = None if version5 else False
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id, clean_session=clean, protocol=version)
+    if where.username:
+        client.username_pw_set(unquote(where.username), unquote(where.password or ""))
+    if where.scheme == "mqtts":
+        client.tls_set_context(ssl.create_default_context(cafile=ca_file))
+    client.reconnect_delay_set(RETRY_MIN_S, RETRY_MAX_S)
+    return client
+
+
+def address(url: str) -> tuple[str, int]:
+    """Host and port of a broker."""
+    where = urlsplit(url)
+    return where.hostname or "localhost", where.port or (8883 if where.scheme == "mqtts" else 1883)

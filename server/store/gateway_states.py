@@ -1,0 +1,77 @@
+"""The newest state of each gateway: health, not evidence, hence the one table whose rows are overwritten."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from server.store.tables import batches, gateway_states, gateways, sightings
+from wire.state import GatewayState
+
+
+@dataclass(frozen=True, slots=True)
+class KnownState:
+    """What a gateway last said of itself, and when that reached us."""
+
+    gateway: str
+    received_at: datetime
+    state: GatewayState
+
+
+def put(tx: Connection, state: GatewayState, now: datetime) -> bool:
+    """Keep a state; False if there is no such gateway."""
+    no = tx.execute(select(gateways.c.no).where(gateways.c.gateway == state.gateway)).scalar_one_or_none()
+    if no is None:
+        return False
+    row = {"gateway_no": no, "received_at": now, "state": _to_json(state)}
+    renew = {"received_at": now, "state": row["state"]}
+    tx.execute(upsert(gateway_states).values(row).on_conflict_do_update(index_elements=["gateway_no"], set_=renew))
+    return True
+
+
+def everyone(tx: Connection) -> Mapping[str, KnownState]:
+    """The newest state of every gateway that ever told one."""
+    query = select(gateways.c.gateway, gateway_states.c.received_at, gateway_states.c.state).join_from(
+        gateway_states, gateways
+    )
+    return {row.gateway: _known(row.gateway, row.received_at, row.state) for row in tx.execute(query)}
+
+
+def of(tx: Connection, gateway: str) -> KnownState | None:
+    """The newest state of one gateway that is enrolled and not revoked."""
+    query = (
+        select(gateway_states.c.received_at, gateway_states.c.state)
+        .join_from(gateway_states, gateways)
+        .where(gateways.c.gateway == gateway, gateways.c.revoked_at.is_(None))
+    )
+    row = tx.execute(query).first()
+    return _known(gateway, row.received_at, row.state) if row else None
+
+
+def hearers(tx: Connection, serial: int, since: datetime) -> tuple[str, ...]:
+    """The gateways that heard a tag since a moment, the last one first."""
+    query = (
+        select(gateways.c.gateway)
+        .join_from(sightings, batches, batches.c.no == sightings.c.batch_no)
+        .join(gateways, gateways.c.no == batches.c.gateway_no)
+        .where(sightings.c.serial == serial, sightings.c.heard_at >= since, gateways.c.revoked_at.is_(None))
+        .order_by(sightings.c.heard_at.desc())
+        .limit(1_000)
+    )
+    return tuple(dict.fromkeys(tx.execute(query).scalars()))
+
+
+def _to_json(state: GatewayState) -> dict[str, Any]:
+    # By name, not by position as on the wire: people look at this column.
+    return {name: msgspec.to_builtins(getattr(state, name)) for name in state.__struct_fields__}
+
+
+def _known(gateway: str, received_at: datetime, state: Mapping[str, Any]) -> KnownState:
+    ordered = [state[name] for name in GatewayState.__struct_fields__ if name in state]
+    return KnownState(gateway, received_at.astimezone(UTC), msgspec.convert(ordered, GatewayState))
