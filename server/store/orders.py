@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -117,12 +117,12 @@ def numbers_of_serials(tx: Connection, serials: list[int]) -> dict[int, tuple[st
     return found
 
 
-def numbers_of_tracking(tx: Connection, tracking: str, limit: int) -> tuple[str, ...]:
-    """The orders in whose labels, scans or promises this carrier's number stands."""
+def numbers_of_tracking(tx: Connection, spellings: Collection[str], limit: int) -> tuple[str, ...]:
+    """The orders in whose labels, scans or promises this carrier's number stands, however it was written."""
     number = statements.c.payload["number"].astext
     query = (
         select(statements.c.order_number)
-        .where(statements.c.payload.has_key("number"), number == tracking)
+        .where(statements.c.payload.has_key("number"), number.in_(sorted(set(spellings))))
         .group_by(statements.c.order_number)
         .order_by(func.max(statements.c.no).desc())
         .limit(limit)

@@ -1,0 +1,93 @@
+"""The life of one tag as support may see it: what it is, where it belongs, what was done, heard or not heard.
+
+Places: our own sites and nothing else. Whose tag it is, support learns only as "it has an owner since".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from server.rules.facts import GatewayClass, Heard
+from server.service.refusals import refuse
+from server.store import acts, coverage, lost, orders, ownership, sightings
+
+
+@dataclass(frozen=True, slots=True)
+class InOrder:
+    """An order to whose parcel the tag was bound at some time."""
+
+    order: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Something that was done with the tag; by whom stays with the account."""
+
+    kind: str
+    at: datetime
+    learnt_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HeardAtSite:
+    """A stretch in which one of our own sites heard it."""
+
+    site: str
+    gateway: str
+    from_at: datetime
+    to_at: datetime
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class TagLife:
+    """`heard_elsewhere_at`: the newest hearing anywhere that is not ours, without where."""
+
+    serial: int
+    model: str
+    lot: str
+    beacon_mode: str
+    made_at: datetime | None
+    orders: tuple[InOrder, ...]
+    owned_since: datetime | None
+    reported_lost: bool
+    deeds: tuple[Deed, ...]
+    heard: bool
+    last_heard_at: datetime | None
+    heard_elsewhere_at: datetime | None
+    at_our_sites: tuple[HeardAtSite, ...]
+    as_of: datetime
+
+
+def tag_life(tx: Connection, serial: int, now: datetime) -> TagLife:
+    """The life of a tag. Refusals: tag_unknown."""
+    units = coverage.units_of(tx, [serial])
+    unit = ownership.unit(tx, serial)
+    if not units or unit is None:
+        raise refuse("tag_unknown", reference=str(serial))
+    rows = sightings.heard(tx, [serial])
+    ours = [row for row in rows if row.gateway_class is GatewayClass.OWN_SITE]
+    owner = ownership.living(tx, serial)
+    return TagLife(
+        serial=serial,
+        model=unit.model,
+        lot=unit.lot,
+        beacon_mode=str(units[0].beacon_mode),
+        made_at=units[0].manufactured_at,
+        orders=tuple(InOrder(number) for number in orders.numbers_of_serials(tx, [serial]).get(serial, ())),
+        owned_since=owner.since if owner else None,
+        reported_lost=lost.living(tx, serial) is not None,
+        deeds=tuple(Deed(str(act.kind), act.at, act.learnt_at) for act in acts.of_serials(tx, [serial])),
+        heard=bool(rows),
+        last_heard_at=max((row.last_at for row in rows), default=None),
+        heard_elsewhere_at=max((r.last_at for r in rows if r.gateway_class is not GatewayClass.OWN_SITE), default=None),
+        at_our_sites=tuple(_at_site(row) for row in ours),
+        as_of=now,
+    )
+
+
+def _at_site(row: Heard) -> HeardAtSite:
+    return HeardAtSite(row.site or "", row.gateway, row.first_at, row.last_at, row.count)
