@@ -32,7 +32,8 @@ class Adapter:
         rules: LinkRules,
         peripheral: Callable[[str], Peripheral | None],
         counts: Counter[str],
-        temporary_timeout_s: float = TEMPORARY_TIMEOUT_S,
+        temporary_timeout_s: float,
+        kernel_still_scans: bool,
     ) -> None:
         self.path = f"/org/bluez/{name}"
         self._tree = tree
@@ -43,6 +44,8 @@ class Adapter:
         self._devices: OrderedDict[str, Device] = OrderedDict()  # least lately seen first
         self._discovery = Discovery()
         self._powered = True
+        self._plugged = True
+        self._kernel_still_scans = kernel_still_scans
         self.monitors = Monitors(tree)
         self._around = Surroundings(
             self.path,
@@ -109,6 +112,8 @@ class Adapter:
         """Drop what was not seen for too long, and look again when the next one is due."""
         now_s = self._loop.time()
         self._expiry = None
+        if not self._plugged:
+            return
         for device in list(self._devices.values()):
             if device.connected:
                 continue
@@ -136,6 +141,8 @@ class Adapter:
 
     def _start_discovery(self, call: Call) -> None:
         self._require_power()
+        if self._kernel_still_scans:  # for a bluetoothd that was killed; only a power cycle ends that scan
+            raise BluezError("InProgress", "Operation already in progress")
         self._discovery.start(call.sender)
         self._show(Discovering=True)
 
@@ -183,6 +190,7 @@ class Adapter:
         if powered == self._powered:
             return
         self._powered = powered
+        self._kernel_still_scans = False
         if not powered:
             for device in list(self._devices.values()):
                 device.drop_link()
@@ -201,8 +209,8 @@ class Adapter:
         """Links end and timers stop; nothing is said on the bus, which may be gone."""
         if self._expiry is not None:
             self._expiry.cancel()
-        self._powered = False
-        for device in self._devices.values():
+        self._powered = self._plugged = False
+        for device in list(self._devices.values()):
             device.drop_link()
 
     def device(self, address: str) -> Device | None:

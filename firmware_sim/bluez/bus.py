@@ -129,7 +129,8 @@ class PrivateBus:
                 process.wait()
             assert process.stdout is not None
             process.stdout.close()
-        self._socket.unlink(missing_ok=True)
+        if self._socket.is_socket():
+            self._socket.unlink()
 
     async def __aenter__(self) -> PrivateBus:
         await self.start()

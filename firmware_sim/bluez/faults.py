@@ -36,13 +36,19 @@ class Faults:
         self._bluez.plug(adapter)
 
     async def restart_bluetoothd(self, down_s: float = 0.0) -> None:
-        """bluetoothd dies (org.bluez loses its owner, nothing is said of the objects) and comes back after `down_s`."""
+        """`systemctl restart bluetooth`: org.bluez has no owner for `down_s`, and all devices are forgotten."""
         await self._bluez.stop_bluetoothd()
         await asyncio.sleep(down_s)
         await self._bluez.start_bluetoothd()
 
+    async def kill_bluetoothd(self, down_s: float = 0.0) -> None:
+        """SIGKILL while it scanned: the next one answers StartDiscovery with InProgress until a power cycle."""
+        await self._bluez.stop_bluetoothd(killed=True)
+        await asyncio.sleep(down_s)
+        await self._bluez.start_bluetoothd()
+
     async def restart_bus(self) -> None:
-        """dbus-daemon is restarted: every connection breaks; bluetoothd comes back on the same address."""
+        """dbus-daemon is restarted: every connection breaks; bluetoothd comes back at the same address."""
         await self._bluez.bus.restart()
         await self._bluez.stop_bluetoothd()
         await self._bluez.start_bluetoothd()

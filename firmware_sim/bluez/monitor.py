@@ -15,6 +15,8 @@ from firmware_sim.bluez.objects import OBJECT_MANAGER, BluezError, Call, Interfa
 MONITOR = "org.bluez.AdvertisementMonitor1"
 MONITOR_MANAGER = "org.bluez.AdvertisementMonitorManager1"
 
+_DBUS = "org.freedesktop.DBus"
+
 Pattern = tuple[int, int, bytes]  # where it starts in the structure, the structure's AD type, the content
 
 
@@ -79,10 +81,18 @@ class Monitors:
         if key in self._patterns:
             raise BluezError("AlreadyExists", "Already Exists")
         self._patterns[key] = None
+        self._ask_bus("AddMatch", call.sender)
 
     def _unregister(self, call: Call) -> None:
         if self._patterns.pop((call.sender, call.body[0]), ()) == ():
             raise BluezError("DoesNotExist", "Does Not Exist")
+        self._ask_bus("RemoveMatch", call.sender)
+
+    def _ask_bus(self, member: str, client: str) -> None:
+        """Have what this client shows told to us; asked only for those with a monitor, for we hear ourselves too."""
+        rule = f"type='signal',sender='{client}',interface='{OBJECT_MANAGER}',member='InterfacesAdded'"
+        quiet = MessageFlag.NO_REPLY_EXPECTED
+        self._tree.send(Message(_DBUS, "/org/freedesktop/DBus", _DBUS, member, signature="s", body=[rule], flags=quiet))
 
     def _tell(self, key: tuple[str, str], member: str) -> None:
         client, path = key

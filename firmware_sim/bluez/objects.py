@@ -19,6 +19,7 @@ from firmware_sim.bluez.outgoing import Outgoing
 OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
+PEER = "org.freedesktop.DBus.Peer"
 
 
 class BluezError(Exception):
@@ -233,4 +234,5 @@ _STANDARD: dict[tuple[str | None, str], tuple[str, str, Callable[[ObjectTree, st
     (PROPERTIES, "GetAll"): ("s", "a{sv}", ObjectTree._get_all),
     (PROPERTIES, "Set"): ("ssv", "", ObjectTree._set),
     (INTROSPECTABLE, "Introspect"): ("", "s", ObjectTree._introspect),
+    (PEER, "Ping"): ("", "", lambda _tree, _path, _call: None),
 }

@@ -59,15 +59,16 @@ class Outgoing:
 
     def _flush(self) -> None:
         while self._queue and self._bus.connected:
-            if not self._room.poll(0):
+            events = self._room.poll(0)
+            if not events:
                 self._wait_for_room()
                 return
+            if events[0][1] & (select.POLLHUP | select.POLLERR):
+                break  # the bus is gone; whoever holds the connection is told by dbus-fast
             message = self._queue.popleft()
             sent = self._bus.send(message)
             if not sent.done():  # longer than the room there was: dbus-fast writes the rest
-                self._waiting = True
-                self._drained.clear()
-                sent.add_done_callback(self._on_sent)
+                self._wait_for(sent)
                 return
             _close_files(message)
         self._stop_waiting()
@@ -79,15 +80,23 @@ class Outgoing:
             self._drained.clear()
             self._loop.add_writer(self._fd, self._flush)
 
+    def _wait_for(self, sent: asyncio.Future[None]) -> None:
+        self._stop_waiting()
+        self._waiting = True
+        self._drained.clear()
+        sent.add_done_callback(self._on_sent)
+
+    def _on_sent(self, sent: asyncio.Future[None]) -> None:
+        self._waiting = False
+        if sent.cancelled() or sent.exception() is not None:
+            self._drained.set()
+        else:
+            self._flush()
+
     def _stop_waiting(self) -> None:
         if self._waiting:
             self._waiting = False
             self._loop.remove_writer(self._fd)
-
-    def _on_sent(self, sent: asyncio.Future[None]) -> None:
-        if sent.cancelled() or sent.exception() is None:
-            self._waiting = False
-            self._flush()
 
 
 def _close_files(message: Message) -> None:

@@ -1,7 +1,7 @@
 """SimulatedBluez: a bluetoothd without a radio, on a private bus. The door for simulated tags and for faults.
 
 async with SimulatedBluez() as bluez:
-    os.environ["DBUS_SYSTEM_BUS_ADDRESS"] = bluez.bus_address      # bleak, unmodified, is now here
+    os.environ["DBUS_SYSTEM_BUS_ADDRESS"] = bluez.bus_address  # where bleak, unmodified, looks
     bluez.advertise_now("C0:00:00:00:00:01", {SERVICE_UUID: frame}, -61)
 """
 
@@ -27,10 +27,7 @@ from firmware_sim.bluez.objects import Interface, ObjectTree
 BLUEZ = "org.bluez"
 DEFAULT_ADAPTER = "hci0"
 _DBUS = "org.freedesktop.DBus"
-_RULES = (
-    f"type='signal',sender='{_DBUS}',interface='{_DBUS}',member='NameOwnerChanged',arg2=''",
-    f"type='signal',interface='{_DBUS}.ObjectManager',member='InterfacesAdded'",
-)
+_CLIENT_GONE = f"type='signal',sender='{_DBUS}',interface='{_DBUS}',member='NameOwnerChanged',arg2=''"
 
 
 class SimulatedBluez:
@@ -54,6 +51,7 @@ class SimulatedBluez:
         self.counts: Counter[str] = Counter()
         self.faults = Faults(self)
         self._plugged = list(adapters)
+        self._kernel_scans: set[str] = set()
         self._timeout_s = temporary_timeout_s
         self._peripherals: dict[str, Peripheral] = {}
         self._adapters: dict[str, Adapter] = {}
@@ -66,11 +64,11 @@ class SimulatedBluez:
         return self.bus.address
 
     async def __aenter__(self) -> SimulatedBluez:
-        await self.bus.start()
         try:
+            await self.bus.start()
             await self.start_bluetoothd()
         except BaseException:
-            await self.bus.stop()
+            await self.__aexit__()
             raise
         return self
 
@@ -128,35 +126,31 @@ class SimulatedBluez:
 
     # ------------------------------------------------------------------------------------ bluetoothd's life
     async def start_bluetoothd(self) -> None:
-        """Connect, show the adapters, take the name org.bluez."""
+        """Connect, take the name org.bluez, then find the adapters, in that order as bluetoothd does."""
         connection = MessageBus(bus_address=self.bus_address, negotiate_unix_fd=True)
         await connection.connect()
         connection.add_message_handler(self._on_signal)
         self._connection, self._tree = connection, ObjectTree()
+        self._tree.attach(connection)
         self._tree.add("/org/bluez", {"org.bluez.AgentManager1": Interface({})})
+        add_match = Message(_DBUS, "/org/freedesktop/DBus", _DBUS, "AddMatch", signature="s", body=[_CLIENT_GONE])
+        await connection.call(add_match)
+        await connection.request_name(BLUEZ, NameFlag.DO_NOT_QUEUE)
         for name in self._plugged:
             self.plug(name)
-        self._tree.attach(connection)
-        for rule in _RULES:
-            await connection.call(
-                Message(
-                    destination=_DBUS,
-                    path="/org/freedesktop/DBus",
-                    interface=_DBUS,
-                    member="AddMatch",
-                    signature="s",
-                    body=[rule],
-                )
-            )
-        await connection.request_name(BLUEZ, NameFlag.DO_NOT_QUEUE)
 
-    async def stop_bluetoothd(self) -> None:
-        """Leave the bus at once, as a killed bluetoothd does: no farewell signals. Adapters stay plugged in."""
+    async def stop_bluetoothd(self, *, killed: bool = False) -> None:
+        """Leave the bus at once, without farewell signals. Adapters stay plugged in.
+
+        A killed bluetoothd cannot tell the kernel to stop scanning, and the next one meets that scan.
+        """
         connection, self._connection = self._connection, None
+        if killed:
+            self._kernel_scans = {name for name, adapter in self._adapters.items() if adapter.discovering}
+        self._tree.detach()
         for adapter in self._adapters.values():
             adapter.close()
         self._adapters.clear()
-        self._tree.detach()
         if connection is not None:
             connection.disconnect()
             with suppress(Exception):  # a bus that is already gone cannot be left
@@ -171,7 +165,7 @@ class SimulatedBluez:
         """Plug an adapter in; it is powered and nobody discovers."""
         if name not in self._plugged:
             self._plugged.append(name)
-        number = self._plugged.index(name)
+        number = int(name.removeprefix("hci"))
         self._adapters[name] = Adapter(
             self._tree,
             name,
@@ -180,7 +174,9 @@ class SimulatedBluez:
             peripheral=self._peripherals.get,
             counts=self.counts,
             temporary_timeout_s=self._timeout_s,
+            kernel_still_scans=name in self._kernel_scans,
         )
+        self._kernel_scans.discard(name)
 
     def unplug(self, name: str) -> None:
         self._plugged.remove(name)
