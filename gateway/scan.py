@@ -1,0 +1,105 @@
+"""The scanner: the only file that knows how bleak hears. What it hears goes straight to the collector.
+
+The two BlueZ filters are not a matter of taste. Without `DuplicateData` a steady tag is told once and then never
+again; without a proximity filter (`RSSI: -127` lets everything pass) newer BlueZ tells a changed signal strength only
+in steps of 8 dB. A scanner that was stopped, or whose bluetoothd is gone, is thrown away: supervise.py makes a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from bleak import BleakScanner
+from bleak.args.bluez import BlueZScannerArgs
+from bleak.backends.device import BLEDevice
+from bleak.backends.scanner import AdvertisementData
+from bleak.exc import BleakBluetoothNotAvailableError, BleakBluetoothNotAvailableReason, BleakDBusError, BleakError
+
+from gateway.collector import Collector
+from wire.frames import SERVICE_UUID
+
+# bluetoothd answers within milliseconds; one that does not answer at all must not hold the supervisor.
+START_TIMEOUT_S: Final = 10.0
+STOP_TIMEOUT_S: Final = 5.0
+_REASONS: Final = {
+    BleakBluetoothNotAvailableReason.NO_BLUETOOTH: "no_adapter",
+    BleakBluetoothNotAvailableReason.NO_BLE_CENTRAL_ROLE: "no_adapter",
+    BleakBluetoothNotAvailableReason.POWERED_OFF: "adapter_off",
+    BleakBluetoothNotAvailableReason.DENIED_BY_USER: "not_permitted",
+    BleakBluetoothNotAvailableReason.DENIED_BY_SYSTEM: "not_permitted",
+    BleakBluetoothNotAvailableReason.DENIED_BY_UNKNOWN: "not_permitted",
+}
+_DBUS_ERRORS: Final = {
+    "org.bluez.Error.InProgress": "in_progress",
+    "org.bluez.Error.NotReady": "adapter_off",
+    "org.freedesktop.DBus.Error.ServiceUnknown": "bluetoothd_gone",
+    "org.freedesktop.DBus.Error.NameHasNoOwner": "bluetoothd_gone",
+    "org.freedesktop.DBus.Error.UnknownObject": "no_adapter",
+    "org.freedesktop.DBus.Error.AccessDenied": "not_permitted",
+}
+
+
+class ScanError(Exception):
+    """The scanner could not be started; `cause` is a word for the supervisor's counters."""
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class Radio:
+    """One scanner at a time. `adverts` counts every callback since this object was made, whoever it was about."""
+
+    def __init__(self, collector: Collector, steady_ns: Callable[[], int]) -> None:
+        self.adverts = 0
+        self._collector = collector
+        self._steady_ns = steady_ns
+        self._scanner: BleakScanner | None = None
+
+    def heard(self, device: BLEDevice, advert: AdvertisementData) -> None:
+        """bleak's callback. A callback is not a packet: only a frame that the server can authenticate is evidence."""
+        self.adverts += 1
+        frame = advert.service_data.get(SERVICE_UUID)
+        if frame is None:
+            self._collector.foreign += 1
+        else:
+            self._collector.hear(device.address, frame, advert.rssi, self._steady_ns())
+
+    async def start(self, adapter: str | None) -> None:
+        """Make a scanner and start it on this adapter (None: the first that is powered). Raises ScanError."""
+        bluez: BlueZScannerArgs = {"filters": {"RSSI": -127, "DuplicateData": True}}
+        if adapter is not None:
+            bluez["adapter"] = adapter
+        scanner = BleakScanner(self.heard, bluez=bluez)
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await scanner.start()
+        except TimeoutError:
+            raise ScanError("no_answer", f"bluetoothd did not answer for {START_TIMEOUT_S:.0f} s") from None
+        except BleakBluetoothNotAvailableError as error:
+            raise ScanError(_REASONS.get(error.reason, "not_available"), str(error.args[0])) from None
+        except BleakDBusError as error:
+            raise ScanError(_DBUS_ERRORS.get(error.dbus_error, "failed"), str(error)) from None
+        except Exception as error:  # bleak passes on whatever its D-Bus library raises while a bus dies
+            missing = isinstance(error, BleakError) and "not found" in str(error)
+            raise ScanError("no_adapter" if missing else "failed", f"{type(error).__name__}: {error}") from None
+        self._scanner = scanner
+
+    async def stop(self) -> None:
+        """Stop, whatever state bluetoothd is in: after a fault stopping fails, and there is nothing left to stop."""
+        scanner = self._scanner
+        if scanner is None:
+            return
+        with suppress(Exception):
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await scanner.stop()
+
+    def device(self, address: str) -> BLEDevice | None:
+        """What bleak needs to connect to an address that the present or the last scanner heard."""
+        if self._scanner is None:
+            return None
+        found = self._scanner.discovered_devices_and_advertisement_data.get(address)
+        return found[0] if found else None
