@@ -1,0 +1,101 @@
+"""Carries activations between the server and tags: obeys the orders of carry.py with the radio.
+
+One tag at a time. From *connect* until the tag has answered (or was given up) the scan is paused, so every step has a
+limit: a gateway whose server went away in mid-sentence must not stay deaf.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.carry import candidates
+from gateway.reach import Reach
+from gateway.tagclient import TagClient, TagError
+from wire.command import Connect, Failed, Find, Nonce, Order, Reply, Result, Write
+from wire.gatt import Op
+
+# The server makes the message within a second; a person presses the button meanwhile.
+HOLD_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The tag we are connected to, for one session."""
+
+    session: bytes
+    tag: TagClient
+    stack: AsyncExitStack
+
+
+class Carrier:
+    """Obeys one order after the other. `obey` must not be called twice at a time."""
+
+    def __init__(self, reach: Reach, *, log: Any) -> None:
+        self._reach = reach
+        self._log = log
+        self._offered: dict[bytes, str] = {}  # frame → address of the last candidates
+        self._held: _Held | None = None
+        self._patience: asyncio.TimerHandle | None = None
+        self._hanging_up: asyncio.Task[None] | None = None
+
+    async def obey(self, order: Order) -> Reply:
+        """What to answer. Never raises for anything that a tag does."""
+        if self._patience is not None:
+            self._patience.cancel()
+        try:
+            return await self._obey(order)
+        except TagError as error:
+            self._log.warning("carry_failed", code=error.code, message=str(error), att=error.att)
+            await self.hang_up()
+            return Failed(order.session, error.code)
+
+    async def _obey(self, order: Order) -> Reply:
+        if isinstance(order, Find):
+            await self.hang_up()
+            near = self._reach.collector.candidates(self._reach.steady_ns())
+            self._offered = {candidate.frame: candidate.address for candidate in near}
+            return candidates(order.session, near)
+        if isinstance(order, Connect):
+            return await self._connect(order)
+        return await self._write(order)
+
+    async def _connect(self, order: Connect) -> Reply:
+        held = self._held
+        if held is None or held.session != order.session or not held.tag.connected:
+            await self.hang_up()
+            address = self._offered.get(order.frame)
+            if address is None:
+                return Failed(order.session, "tag_not_heard")
+            stack = AsyncExitStack()
+            tag = await stack.enter_async_context(self._reach.connected(address))
+            held = self._held = _Held(order.session, tag, stack)
+        nonce = await held.tag.nonce()
+        self._hold()
+        return Nonce(order.session, nonce)
+
+    async def _write(self, order: Write) -> Reply:
+        held = self._held
+        if held is None or held.session != order.session:
+            return Failed(order.session, "not_reachable")
+        reply = await held.tag.say(order.message)
+        if order.message[0] == Op.CLEAR:
+            self._hold()  # the tag has forgotten its former owner; another nonce will be asked for
+        else:
+            await self.hang_up()
+        return Result(order.session, reply)
+
+    def _hold(self) -> None:
+        """Wait for the next order of this session, but not for ever."""
+        self._patience = asyncio.get_running_loop().call_later(HOLD_S, self._give_up)
+
+    def _give_up(self) -> None:
+        self._hanging_up = asyncio.ensure_future(self.hang_up())
+
+    async def hang_up(self) -> None:
+        """Disconnect and let the scan go on."""
+        held, self._held = self._held, None
+        if held is not None:
+            await held.stack.aclose()
