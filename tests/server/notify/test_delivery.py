@@ -1,0 +1,211 @@
+"""Notices leave by a real mail server's door and by real HTTP, once, retried, and never into a private network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from sqlalchemy import Engine, insert, select, update
+
+from server.notify.deliver import RETRY_AFTER, Doors, deliver_due
+from server.notify.mail import Mailer
+from server.service.webhook_address import UnsafeAddressError, safe_target
+from server.store.db import transaction
+from server.store.lost import NewNotice, add_channel, add_notice, remove_channel
+from server.store.tables import accounts, notices
+
+NOW = datetime(2026, 11, 22, 13, 10, tzinfo=UTC)
+PAYLOAD = {"name": "Bicycle", "heard_at": NOW.isoformat(), "url": "http://127.0.0.1:8000/t/1"}
+
+
+class Mailbox:
+    """A real SMTP server that keeps what it gets."""
+
+    def __init__(self, port: int) -> None:
+        self.letters: list[Any] = []
+        self.url = f"smtp://127.0.0.1:{port}"
+        self.controller = Controller(self, hostname="127.0.0.1", port=port)
+
+    async def handle_DATA(self, _server: object, _session: object, envelope: Any) -> str:  # noqa: N802
+        self.letters.append((envelope.rcpt_tos, message_from_bytes(envelope.content, policy=policy.default)))
+        return "250 kept"
+
+
+@pytest.fixture
+def mailbox(free_port: int) -> Iterator[Mailbox]:
+    box = Mailbox(free_port)
+    box.controller.start()
+    yield box
+    box.controller.stop()
+
+
+class Hook:
+    """A real HTTP server that answers with `status` and keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.status = 204
+        self.got: list[tuple[dict[str, str], bytes]] = []
+        hook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                hook.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
+                self.send_response(hook.status)
+                self.end_headers()
+
+            def log_message(self, *_args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.server.server_port}/hook?who=me"
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    made = Hook()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.fixture
+def account(engine: Engine) -> int:
+    row = {"email": "rowan@example.org", "name": "Rowan", "role": "owner", "zone": "Europe/Berlin", "created_at": NOW}
+    with transaction(engine) as tx:
+        return int(tx.execute(insert(accounts).values(row).returning(accounts.c.no)).scalar_one())
+
+
+def doors(mailer: Mailer | None, *, private: bool = False) -> Doors:
+    # Addresses are stored in the clear here: the vault has its own tests.
+    return Doors(mailer, bytes.decode, bytes, private)
+
+
+def queue(engine: Engine, account: int, channel: int | None = None, once: str = "news:1") -> None:
+    with transaction(engine) as tx:
+        add_notice(tx, NewNotice(account, channel, "lost_heard", once, PAYLOAD), NOW)
+
+
+def webhook(engine: Engine, account: int, url: str) -> int:
+    with transaction(engine) as tx:
+        return add_channel(tx, account, "webhook", url.encode(), b"shared secret", NOW)
+
+
+def row(engine: Engine) -> Any:
+    with transaction(engine) as tx:
+        return tx.execute(select(notices)).one()
+
+
+def test_a_letter_arrives_once_in_its_readers_time_and_without_a_place(
+    engine: Engine, mailbox: Mailbox, account: int
+) -> None:
+    queue(engine, account)
+    out = doors(Mailer(mailbox.url, "tags@example.org"))
+    assert deliver_due(engine, out, lambda: NOW).sent == 1
+    assert deliver_due(engine, out, lambda: NOW + timedelta(days=1)).sent == 0
+    [(to, letter)] = mailbox.letters
+    assert to == ["rowan@example.org"]
+    assert letter["subject"] == "Your lost tag “Bicycle” was heard"
+    assert "Sun 22 Nov 2026, 14:10 (Europe/Berlin)" in letter.get_content()
+    assert letter["message-id"] == f"<notice-{row(engine).no}@hearsight>"
+
+
+def test_a_mail_server_that_is_away_is_tried_again_and_in_the_end_given_up(engine: Engine, account: int) -> None:
+    queue(engine, account)
+    out, now = doors(Mailer("smtp://127.0.0.1:1", "tags@example.org")), NOW
+    for wait in RETRY_AFTER:
+        assert deliver_due(engine, out, lambda: now).failed == 1  # noqa: B023 - called at once
+        assert row(engine).due_at == now + wait
+        assert deliver_due(engine, out, lambda: now).failed == 0, "not before it is due"  # noqa: B023
+        now += wait
+    assert deliver_due(engine, out, lambda: now).failed == 1
+    assert row(engine).given_up_at == now
+    assert "ConnectionRefusedError" in row(engine).last_error
+
+
+def test_without_a_mail_server_the_notice_says_so(engine: Engine, account: int) -> None:
+    queue(engine, account)
+    assert deliver_due(engine, doors(None), lambda: NOW).failed == 1
+    assert "HEARSIGHT_SMTP_URL" in row(engine).last_error
+
+
+def test_a_webhook_is_signed_as_standard_webhooks_says(engine: Engine, hook: Hook, account: int) -> None:
+    queue(engine, account, webhook(engine, account, hook.url))
+    assert deliver_due(engine, doors(None, private=True), lambda: NOW).sent == 1
+    [(headers, body)] = hook.got
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    expected = base64.b64encode(hmac.digest(b"shared secret", signed, hashlib.sha256)).decode()
+    assert headers["webhook-signature"] == f"v1,{expected}"
+    assert headers["host"] == hook.url.split("/")[2]
+    assert json.loads(body)["data"]["name"] == "Bicycle"
+
+
+def test_a_webhook_that_answers_500_is_tried_again_under_the_same_id(engine: Engine, hook: Hook, account: int) -> None:
+    queue(engine, account, webhook(engine, account, hook.url))
+    hook.status = 500
+    assert deliver_due(engine, doors(None, private=True), lambda: NOW).failed == 1
+    hook.status = 200
+    assert deliver_due(engine, doors(None, private=True), lambda: NOW + RETRY_AFTER[0]).sent == 1
+    assert hook.got[0][0]["webhook-id"] == hook.got[1][0]["webhook-id"]
+
+
+def test_a_webhook_into_our_own_network_is_given_up_at_once(engine: Engine, hook: Hook, account: int) -> None:
+    queue(engine, account, webhook(engine, account, hook.url.replace("http:", "https:")))
+    assert deliver_due(engine, doors(None), lambda: NOW).failed == 1
+    assert row(engine).given_up_at == NOW
+    assert hook.got == []
+
+
+def test_a_removed_channel_and_a_disabled_account_get_nothing(
+    engine: Engine, mailbox: Mailbox, hook: Hook, account: int
+) -> None:
+    channel = webhook(engine, account, hook.url)
+    queue(engine, account, channel, "news:1")
+    queue(engine, account, None, "news:2")
+    with transaction(engine) as tx:
+        remove_channel(tx, account, channel, NOW)
+        tx.execute(update(accounts).values(disabled_at=NOW))
+    out = doors(Mailer(mailbox.url, "tags@example.org"), private=True)
+    assert deliver_due(engine, out, lambda: NOW).sent == 0
+    assert (hook.got, mailbox.letters) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1/x",
+        "https://localhost/x",
+        "https://[::1]/x",
+        "https://10.0.0.8/x",
+        "https://169.254.169.254/latest",
+        "https://0.0.0.0/",
+        "https://[::ffff:127.0.0.1]/",
+        "http://8.8.8.8/",
+        "ftp://8.8.8.8/",
+        "https://user@8.8.8.8/",
+        "https:///x",
+        "x",
+    ],
+)
+def test_addresses_that_a_customer_may_not_make_us_call(url: str) -> None:
+    with pytest.raises(UnsafeAddressError):
+        safe_target(url, private_allowed=False)
+
+
+def test_a_public_address_is_called_at_the_very_address_it_resolved_to() -> None:
+    target = safe_target("https://8.8.8.8:8443/hook?x=1", private_allowed=False)
+    assert (target.url, target.host) == ("https://8.8.8.8:8443/hook?x=1", "8.8.8.8:8443")
