@@ -25,6 +25,8 @@ from gateway.clock import steady_clock, wall_clock_ms
 from gateway.config import PREFIX, SETTINGS, Settings, settings_from
 from gateway.edges import Edges
 from gateway.errors import Refusal
+from wire.batch import Place, PlaceSource
+from wire.frames import NETWORK_ID_LAB
 
 LOCK_FILE: Final = "run.lock"
 _SETTINGS_HELP: Final = "\n\n".join(
@@ -111,6 +113,84 @@ async def _run(settings: Settings) -> None:
     # What was made until here stays for ever: the garbage collector need not look at it at every ten-thousandth advert.
     gc.freeze()
     await gateway.run(stop)
+
+
+@app.command("activate")
+def activate_command(
+    code: Annotated[str, typer.Argument(help="The claim code from the box; hyphens and case do not matter.")],
+    server: Annotated[
+        str, typer.Option("--server", envvar="HEARSIGHT_SERVER", help="The server's address.")
+    ] = "http://127.0.0.1:8000",
+    token: Annotated[
+        str, typer.Option("--token", envvar="HEARSIGHT_TOKEN", help="A personal API token of your account.")
+    ] = "",
+    owner_key: Annotated[
+        Path | None,
+        typer.Option("--owner-key", help="Your owner's key; made at the first use, readable by you only. Keep a copy."),
+    ] = None,
+    adapter: Annotated[str | None, typer.Option("--adapter", help="Bluetooth adapter, such as hci1.")] = None,
+    network_id: Annotated[int, typer.Option("--network-id", help="First byte of the tags' frames.")] = NETWORK_ID_LAB,
+    ca_file: Annotated[Path | None, typer.Option("--ca", help="Certificates (PEM) to trust for the server.")] = None,
+) -> None:
+    """Make a tag yours with this computer's Bluetooth: no gateway needed, only the tag in hand and its code."""
+    from gateway.activate import Wish, activate
+
+    settings = settings_from(os.environ)
+    if not token:
+        raise Refusal(
+            "token_missing", "this needs an API token of your account", "Make one on your account's page; see --token."
+        )
+    if runs(settings.data):
+        console.print("[yellow]A gateway runs here and uses the same radio: if connecting fails, stop it.[/]")
+    log.set_up(settings.log_format, "error")
+    path = owner_key or _owner_key()
+    wish = Wish(code, server, token, path, adapter or settings.adapter, network_id, ca_file)
+    done = asyncio.run(activate(wish, _edges(), console.print))
+    console.print(f"[green]Tag {done.serial} is yours: it has signed.[/] Your owner's key is in {path}; keep a copy.")
+    console.print("Whoever doubts it can check the receipt without us:")
+    key = done.public_key or "KEY-FROM-THE-MANIFEST"
+    receipt = f"--public-key {key} --challenge {done.challenge.hex()} --answer {done.answer.hex()}"
+    console.print(f"python -m wire verify-receipt {receipt}", soft_wrap=True, highlight=False)
+
+
+def _owner_key() -> Path:
+    """In the person's own configuration, wherever the command is called from."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "hearsight" / "owner.key"
+
+
+@app.command("place")
+def place_command(
+    lat: Annotated[float | None, typer.Argument(min=-90, max=90, help="Latitude in degrees.")] = None,
+    lon: Annotated[float | None, typer.Argument(min=-180, max=180, help="Longitude in degrees.")] = None,
+    accuracy_m: Annotated[int, typer.Option("--accuracy-m", min=0, max=65_535, help="How exact that is.")] = 20,
+    unknown: Annotated[bool, typer.Option("--unknown", help="The gateway does not know where it stands.")] = False,
+    enrolled: Annotated[bool, typer.Option("--enrolled", help="Back to the place of its enrolment.")] = False,
+) -> None:
+    """Say where this gateway stands now (-- before a negative number). A running one begins a new batch for it."""
+    from gateway.place import forget_place, set_place
+
+    folder = settings_from(os.environ).data
+    if enrolled:
+        forget_place(folder)
+    elif unknown:
+        set_place(folder, None)
+    elif lat is None or lon is None:
+        raise Refusal("place_missing", "a place has a latitude and a longitude", "Or use --unknown or --enrolled.")
+    else:
+        set_place(folder, Place(round(lat * 1e7), round(lon * 1e7), accuracy_m, PlaceSource.MANUAL))
+    console.print("Done; a running gateway notices it within a second.")
+
+
+@app.command("status")
+def status_command(
+    as_json: Annotated[bool, typer.Option("--json", help="The whole status, for machines.")] = False,
+) -> None:
+    """How this gateway is. Exit status 0: it runs and hears; 1: it does not, or nothing was heard lately."""
+    from gateway.status import show
+
+    folder = settings_from(os.environ).data
+    if not show(folder, running=runs(folder), now_ms=wall_clock_ms(), as_json=as_json, console=console):
+        raise typer.Exit(1)
 
 
 def main(run: Callable[[], object] = app) -> int:

@@ -49,6 +49,11 @@ class Health(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clock: str
     clock_reason: str
 
+    def hears(self, now_ms: int) -> bool:
+        """Whether it heard anything lately, as far as it said so lately."""
+        fresh = now_ms - self.at_ms <= STALE_S * 1000
+        return fresh and self.last_advert_age_s is not None and self.last_advert_age_s <= DEAF_S
+
     def state(self, *, online: bool = True) -> GatewayState:
         """What everybody may know."""
         return GatewayState(
