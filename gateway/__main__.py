@@ -148,8 +148,7 @@ def activate_command(
     done = asyncio.run(activate(wish, _edges(), console.print))
     console.print(f"[green]Tag {done.serial} is yours: it has signed.[/] Your owner's key is in {path}; keep a copy.")
     console.print("Whoever doubts it can check the receipt without us:")
-    key = done.public_key or "KEY-FROM-THE-MANIFEST"
-    receipt = f"--public-key {key} --challenge {done.challenge.hex()} --answer {done.answer.hex()}"
+    receipt = f"--public-key {done.public_key} --challenge {done.challenge.hex()} --answer {done.answer.hex()}"
     console.print(f"python -m wire verify-receipt {receipt}", soft_wrap=True, highlight=False)
 
 

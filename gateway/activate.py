@@ -30,7 +30,7 @@ from wire.activation import activation_data
 from wire.claim_code import decode_claim_code
 from wire.command import MAX_CANDIDATES
 from wire.errors import WireError
-from wire.gatt import CONSENT_S, Op, decode_message, decode_reply
+from wire.gatt import CONSENT_S, Message, Op, decode_message, decode_reply
 from wire.keys import owner_hash
 from wire.signing import SIGNATURE_LEN, Domain, sign
 
@@ -156,8 +156,9 @@ class _Signing:
 
     async def run(self) -> Activated:
         public = self.key.public_key().public_bytes_raw()
+        cleared = False
         for _ in range(int(CONSENT_S / PRESS_AGAIN_S)):
-            ready = await self.talk.ready_write(self.claim, await self.tag.nonce(), public)
+            ready = await self.talk.ready_write(self.claim, await self.tag.nonce(), public, cleared=cleared)
             _must_be_ours(ready, public)
             try:
                 reply = await self.tag.say(ready.message)
@@ -167,32 +168,35 @@ class _Signing:
                 self.say("The tag waits for its button: [bold]press it now.[/]")
                 await asyncio.sleep(PRESS_AGAIN_S)
                 continue
-            answer = decode_reply(reply, ready.message[0])
-            settled = await self.talk.settle(self.claim, answer, self._owner_signature(ready))
-            if settled.state == "activated":
-                return Activated(self.claim.serial, ready.challenge, answer, settled.public_key)
+            if ready.challenge is not None:
+                return await self._settle(ready.challenge, decode_reply(reply, Op.ACTIVATE))
+            cleared = True
             self.say("The tag has forgotten its former owner. Now it signs for you.")
-        raise TagError("button_not_pressed", "the button was not pressed")
+        raise TagError("button_not_pressed", "it was asked for a minute")
 
-    def _owner_signature(self, ready: ReadyWrite) -> bytes:
-        return sign(self.key, Domain.OWNER_CHALLENGE, ready.challenge)[:SIGNATURE_LEN] if ready.challenge else b""
+    async def _settle(self, challenge: bytes, answer: bytes) -> Activated:
+        signature = sign(self.key, Domain.OWNER_CHALLENGE, challenge)[:SIGNATURE_LEN]
+        settled = await self.talk.settle(self.claim, answer, signature)
+        return Activated(self.claim.serial, challenge, answer, settled.tag_public_key)
 
 
 def _must_be_ours(ready: ReadyWrite, public: bytes) -> None:
     """The message may only make the tag ours, or forget whose it was. Raises Refusal `write_not_ours`."""
     try:
         message = decode_message(ready.message)
-        if message.op == Op.CLEAR and not ready.challenge:
-            return
-        if message.op == Op.ACTIVATE and message.data == activation_data(ready.challenge, owner_hash(public)):
-            return
     except WireError:
-        pass
-    raise Refusal(
-        "write_not_ours",
-        "the server asked for something else than making this tag yours; nothing was sent to the tag",
-        "Tell the operator.",
-    )
+        message = Message(0, b"", b"")
+    if ready.challenge is None:
+        ours = message.op == Op.CLEAR
+    else:
+        wanted = activation_data(ready.challenge, owner_hash(public))
+        ours = message.op == Op.ACTIVATE and message.data == wanted
+    if not ours:
+        raise Refusal(
+            "write_not_ours",
+            "the server asked for something else than making this tag yours; nothing was sent to the tag",
+            "Tell the operator.",
+        )
 
 
 _WORDS: Final = {

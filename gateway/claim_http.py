@@ -1,11 +1,11 @@
 """The four steps of a claim as a laptop speaks them with the server, over HTTPS with an owner's API token.
 
-    POST /api/v1/claims {code}                                → {claim_id, serial, …}
-    POST /api/v1/claims/{id}/candidates {frames}              → {index}             or refused: tag_not_heard
-    POST /api/v1/claims/{id}/nonce {nonce, owner_public_key}  → {challenge, write}  or {op: "clear", write}
-    POST /api/v1/claims/{id}/answer {answer, owner_signature} → {state: "activated" | "cleared"}
+    POST /api/v1/claims {code}                                        → {claim_id, serial, …}
+    POST /api/v1/claims/{id}/candidates {frames}                      → {index}       or refused: tag_not_heard
+    POST /api/v1/claims/{id}/nonce {nonce, owner_public_key, cleared} → {step, write, challenge}
+    POST /api/v1/claims/{id}/answer {answer, owner_signature}         → {tag_public_key, …}
 
-All bytes are hex.
+All bytes are hex. Step `clear` makes the tag forget a former owner; then comes another nonce, with `cleared` true.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Claim(msgspec.Struct):
 
 
 class _Ready(msgspec.Struct):
+    step: str
     write: str
-    challenge: str = ""
-    op: str = "activate"
+    challenge: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,14 @@ class ReadyWrite:
     """What to write to the tag. Without a challenge it only makes the tag forget a former owner."""
 
     message: bytes
-    challenge: bytes
+    challenge: bytes | None
 
 
 class Settled(msgspec.Struct):
-    """What became of the tag's answer. `public_key` is the tag's own, for checking the receipt without the server."""
+    """The tag's answer was valid. Its public key is for checking the receipt without the server."""
 
-    state: str
-    public_key: str = ""
+    serial: int
+    tag_public_key: str
 
 
 class _Index(msgspec.Struct):
@@ -81,13 +81,12 @@ class ClaimTalk:
             raise Refusal("server_error", "the server chose a frame that was not offered", "Tell the operator.")
         return found.index
 
-    async def ready_write(self, claim: Claim, nonce: bytes, owner_public_key: bytes) -> ReadyWrite:
-        asked = {"nonce": nonce.hex(), "owner_public_key": owner_public_key.hex()}
+    async def ready_write(self, claim: Claim, nonce: bytes, owner_public_key: bytes, *, cleared: bool) -> ReadyWrite:
+        asked = {"nonce": nonce.hex(), "owner_public_key": owner_public_key.hex(), "cleared": cleared}
         ready = await self._post(_of(claim, "nonce"), asked, _Ready)
         try:
-            return ReadyWrite(
-                bytes.fromhex(ready.write), b"" if ready.op == "clear" else bytes.fromhex(ready.challenge)
-            )
+            challenge = None if ready.step == "clear" or ready.challenge is None else bytes.fromhex(ready.challenge)
+            return ReadyWrite(bytes.fromhex(ready.write), challenge)
         except ValueError:
             raise _foreign(self._url) from None
 

@@ -1,4 +1,4 @@
-"""`python -m gateway status`: what the running gateway last said of itself, for a person, a script or a health check."""
+"""`python -m gateway status`: what the gateway last said of itself, for a person, a script or a health check."""
 
 from __future__ import annotations
 
