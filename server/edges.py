@@ -18,6 +18,7 @@ from server.commands.registry import Registry
 from server.notify.deliver import Doors, deliver_due
 from server.notify.mail import Mailer
 from server.service.house import House
+from server.service.letters import SEALED_LINK
 from server.store import keys
 from server.sweep.orders import sweep_orders
 from server.sweep.retention import sweep_old
@@ -70,6 +71,7 @@ class Edges:
             mailer,
             lambda sealed: house.vault.open(keys.CHANNEL_ADDRESS.what(), sealed).decode(),
             lambda sealed: house.vault.open(keys.CHANNEL_SECRET.what(), sealed),
+            lambda sealed: house.vault.open(SEALED_LINK, sealed).decode(),
             settings.webhooks_private,
         )
         self._registry = Registry(house)

@@ -6,11 +6,12 @@ it goes out again under the same message id, by which the receiver can tell: at 
 
 from __future__ import annotations
 
+import base64
 import smtplib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import httpx
 from sqlalchemy import Connection, Engine
@@ -28,11 +29,12 @@ RETRY_AFTER: Final = tuple(timedelta(minutes=m) for m in (1, 5, 30, 2 * 60, 8 * 
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """By which ways a notice can leave, and how addresses are read: `open_*` decrypt what the store holds."""
+    """By which ways a notice can leave, and how its secrets are read: `open_*` decrypt what the store holds."""
 
     mailer: Mailer | None
     open_address: Callable[[bytes], str]
     open_secret: Callable[[bytes], bytes]
+    open_link: Callable[[bytes], str]
     private_webhooks: bool = False
 
 
@@ -83,7 +85,15 @@ def _send(notice: notices.DueNotice, doors: Doors, now: datetime) -> None:
     if doors.mailer is None:
         raise OSError("no mail server is set (HEARSIGHT_SMTP_URL)")
     to = doors.open_address(notice.address) if notice.address is not None else notice.email
-    doors.mailer.send(to, compose(notice.kind, notice.payload, notice.zone), message_id=message_id, at=now)
+    letter = compose(notice.kind, _readable(notice.payload, doors), notice.zone)
+    doors.mailer.send(to, letter, message_id=message_id, at=now)
+
+
+def _readable(payload: dict[str, Any], doors: Doors) -> dict[str, Any]:
+    """A link that lets somebody in lies encrypted in the queue; it is opened for the letter alone."""
+    if "sealed_url" not in payload:
+        return payload
+    return {**payload, "url": doors.open_link(base64.b64decode(payload["sealed_url"]))}
 
 
 def _later(tx: Connection, notice: notices.DueNotice, error: Exception, now: datetime) -> None:

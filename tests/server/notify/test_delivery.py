@@ -92,7 +92,7 @@ def account(engine: Engine) -> int:
 
 def doors(mailer: Mailer | None, *, private: bool = False) -> Doors:
     # Addresses are stored in the clear here: the vault has its own tests.
-    return Doors(mailer, bytes.decode, bytes, private)
+    return Doors(mailer, bytes.decode, bytes, bytes.decode, private)
 
 
 def queue(engine: Engine, account: int, channel: int | None = None, once: str = "news:1") -> None:
@@ -135,6 +135,18 @@ def test_a_mail_server_that_is_away_is_tried_again_and_in_the_end_given_up(engin
     assert deliver_due(engine, out, lambda: now).failed == 1
     assert row(engine).given_up_at == now
     assert "ConnectionRefusedError" in row(engine).last_error
+
+
+def test_a_link_that_lets_somebody_in_is_read_for_the_letter_alone(
+    engine: Engine, mailbox: Mailbox, account: int
+) -> None:
+    sealed = base64.b64encode(b"https://tags.example.org/reset#token").decode()
+    payload = {"until": NOW.isoformat(), "sealed_url": sealed}
+    with transaction(engine) as tx:
+        add_notice(tx, NewNotice(account, None, "password_reset", "reset:1", payload), NOW)
+    assert deliver_due(engine, doors(Mailer(mailbox.url, "tags@example.org")), lambda: NOW).sent == 1
+    assert "https://tags.example.org/reset#token" in mailbox.letters[0][1].get_content()
+    assert row(engine).payload == payload
 
 
 def test_without_a_mail_server_the_notice_says_so(engine: Engine, account: int) -> None:
