@@ -12,6 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 KEEPALIVE_S: Final = 30
 # Back-off of paho's own reconnecting: quick after a restart of the broker, patient while it is away.
@@ -38,3 +40,19 @@ def address(url: str) -> tuple[str, int]:
     """Host and port of a broker."""
     where = urlsplit(url)
     return where.hostname or "localhost", where.port or (8883 if where.scheme == "mqtts" else 1883)
+
+
+def connect_lasting(client: paho.Client, url: str, *, receive_max: int, session_s: int) -> None:
+    """Connects (this waits for TCP and TLS) and goes on with the session that the broker kept for this client's id.
+
+    In MQTT 5 the broker sends at most `receive_max` messages that were not acknowledged, and keeps the session for
+    `session_s` after a disconnect; in 3.1.1 it decides both itself. Raises OSError.
+    """
+    host, port = address(url)
+    if client.protocol is not MQTTProtocolVersion.MQTTv5:
+        client.connect(host, port, KEEPALIVE_S)
+        return
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho's own
+    properties.ReceiveMaximum = receive_max
+    properties.SessionExpiryInterval = session_s
+    client.connect(host, port, KEEPALIVE_S, clean_start=False, properties=properties)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,8 @@ from sqlalchemy import Connection, insert
 
 from server.ingest.resolve import LotKey
 from server.ingest.verify import KnownGateway
+from server.store import keys
+from server.store.crypto import Vault
 from server.store.tables import gateways
 from wire import topics
 from wire.batch import (
@@ -117,3 +120,11 @@ def enrol(tx: Connection, gateway: Gateway) -> Gateway:
     }
     gateway.no = int(tx.execute(insert(gateways).values(row).returning(gateways.c.no)).scalar_one())
     return gateway
+
+
+def furnish(tx: Connection, vault: Vault, lots: Sequence[LotKey] = LOTS) -> list[LotKey]:
+    """Gives the database K_factory and these lots; returns the lots with the numbers they got."""
+    keys.keep_secret(tx, vault, keys.K_FACTORY, K_FACTORY, NOW)
+    for lot in lots:
+        keys.add_lot(tx, vault, f"lot-{lot.no}", lot.key, NOW)
+    return [LotKey(lot.no, lot.k_lot) for lot in keys.live_lots(tx, vault)]

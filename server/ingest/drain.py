@@ -1,0 +1,190 @@
+"""MQTT in and acknowledgements out: one thread owns the connection, and nobody else touches it.
+
+A delivery is acknowledged only when the worker says so, after its commit, and only on the connection on which it
+came: after a reconnect the broker delivers it again, and its old number may by then be another message's.
+The session lasts (clean start false), so what is published while we are away waits at the broker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import MQTTErrorCode
+
+from server import mqtt
+from server.ingest import metrics
+from server.ingest.inbox import WAITING_MAX, Delivery, Inbox
+from server.ingest.receipts import Message
+from wire import topics
+
+CLIENT_ID: Final = "hearsight-ingest"
+# Gateways keep their batches until the receipt, so a session that ends loses nothing; it only saves sending twice.
+SESSION_S: Final = 24 * 3600
+RETRY_MIN_S: Final = 0.2
+RETRY_MAX_S: Final = 5.0
+# Every third attempt in a row speaks MQTT 3.1.1, in case the broker knows nothing newer.
+_OLD_PROTOCOL_EVERY: Final = 3
+# Packets read in a row before acknowledgements get their turn.
+_READ_MAX: Final = 200
+_RECEIPTS_UNDER_WAY: Final = 500
+_RECEIPTS_QUEUED: Final = 10_000
+
+
+class Drain:
+    """The connection. `run` is its thread; `answer` and the two stops may be called from any other."""
+
+    def __init__(
+        self, url: str, inbox: Inbox, *, monotonic: Callable[[], float], log: Any, ca_file: Path | None = None
+    ) -> None:
+        self._url, self._ca_file, self._inbox = url, ca_file, inbox
+        self._monotonic, self._log = monotonic, log
+        self._answers: deque[tuple[Sequence[Delivery], Sequence[Message]]] = deque()
+        self._wake_out, self._wake_in = socket.socketpair()
+        for end in (self._wake_out, self._wake_in):
+            end.setblocking(False)
+        self._client: paho.Client | None = None
+        self._connection = 0  # counts connections; a delivery carries the number of its own
+        self._read = 0
+        self._accepted = False
+        self._taking = True
+        self._ended = False
+
+    def answer(self, deliveries: Sequence[Delivery], messages: Sequence[Message]) -> None:
+        """After the commit: acknowledge these and send these, soon."""
+        self._answers.append((deliveries, messages))
+        self._wake()
+
+    def stop_taking(self) -> None:
+        """Read no more batches; answers still go out."""
+        self._taking = False
+        self._wake()
+
+    def stop(self) -> None:
+        """Send the answers that wait, then disconnect and end `run`."""
+        self._taking = False
+        self._ended = True
+        self._wake()
+
+    def run(self) -> None:
+        """Connects again and again until it is stopped."""
+        failures = 0
+        while not self._ended:
+            self._accepted = False
+            self._begin(version5=failures % _OLD_PROTOCOL_EVERY != _OLD_PROTOCOL_EVERY - 1)
+            if self._client is not None:
+                self._serve(self._client)
+            self._client = None
+            self._connection += 1
+            metrics.CONNECTED.set(0)
+            failures = 0 if self._accepted else failures + 1
+            if not self._ended:
+                self._pause(min(RETRY_MAX_S, RETRY_MIN_S * 2**failures))
+
+    # --- one connection
+
+    def _begin(self, *, version5: bool) -> None:
+        client = mqtt.new_client(self._url, CLIENT_ID, ca_file=self._ca_file, version5=version5)
+        client.manual_ack_set(True)
+        client.max_inflight_messages_set(_RECEIPTS_UNDER_WAY)
+        client.max_queued_messages_set(_RECEIPTS_QUEUED)
+        client.on_connect = self._on_connect
+        client.on_message = self._on_message
+        try:
+            mqtt.connect_lasting(client, self._url, receive_max=WAITING_MAX, session_s=SESSION_S)
+        except OSError as error:
+            metrics.CONNECTIONS.labels("unreachable").inc()
+            self._log.warning("broker_unreachable", error=str(error))
+        else:
+            self._client = client
+
+    def _serve(self, client: paho.Client) -> None:
+        """Reads, acknowledges and keeps the connection alive until it ends."""
+        while (sock := client.socket()) is not None:
+            self._wait(client, sock)
+            if self._may_read():
+                self._read_all(client)
+            self._send_answers(client)
+            if self._ended and self._accepted and not client.want_write():
+                client.disconnect()
+            if self._ended and not self._accepted:
+                return
+            client.loop_misc()
+        if not self._ended:
+            metrics.CONNECTIONS.labels("lost" if self._accepted else "not_accepted").inc()
+            self._log.warning("broker_connection_lost", accepted=self._accepted)
+
+    def _wait(self, client: paho.Client, sock: Any) -> None:
+        """Until there is something to read, to write or to answer, or a second has gone."""
+        pending = getattr(sock, "pending", None)  # TLS may hold bytes that select does not see
+        held = self._may_read() and pending is not None and pending() > 0
+        readers: list[Any] = [self._wake_out, sock] if self._may_read() else [self._wake_out]
+        with contextlib.suppress(ValueError, OSError):  # closed meanwhile: the loop sees it next
+            select.select(readers, [sock] if client.want_write() else [], [], 0 if held else 1.0)
+        with contextlib.suppress(BlockingIOError):
+            self._wake_out.recv(4096)
+        if client.want_write():
+            client.loop_write()
+
+    def _may_read(self) -> bool:
+        """Before the broker accepted us there is its answer to read; afterwards only as much as there is room for."""
+        return not self._accepted or (self._taking and not self._inbox.full)
+
+    def _read_all(self, client: paho.Client) -> None:
+        """One batch after the other while they come; anything else ends the turn."""
+        for _ in range(_READ_MAX):
+            before = self._read
+            if client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS or self._read == before or not self._may_read():
+                return
+
+    def _send_answers(self, client: paho.Client) -> None:
+        while self._accepted and self._answers:
+            deliveries, messages = self._answers.popleft()
+            for delivery in deliveries:
+                if delivery.connection != self._connection:
+                    metrics.LATE_ACKS.inc()
+                elif delivery.mid:  # without a number it was sent at QoS 0 and wants no acknowledgement
+                    client.ack(delivery.mid, 1)
+            for message in messages:
+                sent = client.publish(message.topic, message.payload, qos=1)
+                if sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
+                    metrics.RECEIPTS_LOST.inc()
+
+    def _on_connect(self, client: paho.Client, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.is_failure:
+            metrics.CONNECTIONS.labels("refused").inc()
+            self._log.error("broker_refused", reason=str(reason))
+            return
+        self._accepted = True
+        metrics.CONNECTIONS.labels("made").inc()
+        metrics.CONNECTED.set(1)
+        client.subscribe(topics.ALL_BATCHES, qos=1)
+        self._log.info("broker_connected", session_present=flags.session_present, protocol=client.protocol.name)
+
+    def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        self._read += 1
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = ""  # none of ours; counted as such
+        self._inbox.put(Delivery(topic, bytes(message.payload), message.mid, self._connection, self._monotonic()))
+
+    # --- waiting
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._wake_in.send(b"!")
+
+    def _pause(self, seconds: float) -> None:
+        """Back off, but be there at once when stopped."""
+        until = self._monotonic() + seconds
+        while not self._ended and (left := until - self._monotonic()) > 0:
+            select.select([self._wake_out], [], [], left)
+            with contextlib.suppress(BlockingIOError):
+                self._wake_out.recv(4096)

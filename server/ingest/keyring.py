@@ -1,0 +1,72 @@
+"""The keys that ingest works with, as the database has them now: gateways, lots, the factory's, and our own.
+
+A snapshot that is looked at again every few moments; a revoked gateway is therefore deaf to us within
+`REFRESH_S` even if the broker still lets it in, and a new one need not wait longer than that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Connection
+
+from server.ingest.reresolve import reresolve
+from server.ingest.resolve import LotKey, Resolver
+from server.ingest.verify import KnownGateway
+from server.store import gateways, keys, trusted
+from server.store.crypto import Vault
+from wire.signing import public_key
+
+# One small query each time; longer, and an operator who revokes a gateway would wonder.
+REFRESH_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """One state of the keys. `resolver` is made anew with each, and knows no tag before K_factory was imported."""
+
+    revision: int
+    gateways: Mapping[str, KnownGateway]
+    lots: Mapping[int, LotKey] = field(repr=False)
+    resolver: Resolver = field(repr=False)
+    server_key: Ed25519PrivateKey = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Where keyrings come from. `network_id` is the byte by which our frames are known."""
+
+    vault: Vault = field(repr=False)
+    network_id: int
+    clock: Callable[[], datetime]
+
+    def load(self, tx: Connection) -> Keyring:
+        """The keys as they are now. Raises Refusal `master_key_wrong`."""
+        revision = trusted.revision(tx)
+        k_factory = keys.k_factory(tx, self.vault)
+        # Without K_factory no frame can be told from a forged one: the lots wait for it.
+        live = [LotKey(lot.no, lot.k_lot) for lot in keys.live_lots(tx, self.vault)] if k_factory else []
+        return Keyring(
+            revision=revision,
+            gateways={
+                known.gateway: KnownGateway(known.no, known.gateway_class, public_key(known.public_key))
+                for known in gateways.may_report(tx)
+                if known.public_key is not None
+            },
+            lots={lot.no: lot for lot in live},
+            resolver=Resolver(k_factory or b"", live, self.network_id),
+            server_key=keys.server_key(tx, self.vault, self.clock()),
+        )
+
+    def renew(self, tx: Connection, before: Keyring) -> Keyring:
+        """The same keyring if nothing changed, else a new one."""
+        return before if trusted.revision(tx) == before.revision else self.load(tx)
+
+    def reresolve(self, tx: Connection, lots: Iterable[LotKey]) -> int:
+        """Makes sightings of frames of these lots that came before their keys; returns how many."""
+        k_factory = keys.k_factory(tx, self.vault)
+        return reresolve(tx, k_factory, lots, self.network_id) if k_factory else 0

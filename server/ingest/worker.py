@@ -1,0 +1,252 @@
+"""The worker: takes sets of deliveries, makes them ready, stores them, answers. Two threads, so that the processor
+resolves the next set while the database commits the one before.
+
+What fails is told apart. The database away, or anything that follows from sightings broken: the set waits and is
+tried again, unacknowledged. A batch that cannot be stored: the set is halved until that batch stands alone, and it
+alone becomes a dead letter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import psycopg
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from server.ingest import metrics
+from server.ingest.columns import Refusal
+from server.ingest.inbox import Delivery, Inbox
+from server.ingest.keyring import REFRESH_S, Keyring, Keys
+from server.ingest.patience import pauses, words
+from server.ingest.prepare import Prepared, prepare, refused_alone
+from server.ingest.receipts import Message, receipts
+from server.ingest.resolve import LotKey, Verdict
+from server.ingest.storing import HookError, OnStored, Stored, store
+from server.ingest.verify import Dropped, Entry, check
+from server.store.db import transaction
+
+POISON: Final = "poison"
+# How often an unknown gateway may make us look whether it was enrolled a moment ago.
+_LOOK_AGAIN_S: Final = 0.25
+_TAKE_S: Final = 0.5
+
+Answer = Callable[[Sequence[Delivery], Sequence[Message]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A set between the two threads: what to write (several parts only if something in it broke the making)."""
+
+    deliveries: Sequence[Delivery]
+    parts: Sequence[Prepared]
+    server_key: Ed25519PrivateKey
+
+
+@dataclass(frozen=True, slots=True)
+class NewLots:
+    """Lots that came after frames of their tags; behind all sets that were made ready without them."""
+
+    lots: Sequence[LotKey]
+
+
+class Worker:
+    """`prepare_sets` and `store_sets` are its two threads; both end when the inbox is closed and empty."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        keys: Keys,
+        ring: Keyring,
+        inbox: Inbox,
+        answer: Answer,
+        on_stored: Sequence[OnStored],
+        *,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        log: Any,
+    ) -> None:
+        self._engine, self._keys, self._inbox, self._answer = engine, keys, inbox, answer
+        self._on_stored, self._clock, self._monotonic, self._log = tuple(on_stored), clock, monotonic, log
+        # One set waits while another is being stored: more would only make receipts late.
+        self._ready: queue.Queue[Ready | NewLots | None] = queue.Queue(1)
+        self._ring = ring
+        self._looked_at_s = monotonic()
+        self.given_up = threading.Event()
+        """Set by whoever cannot wait any longer: what is not yet stored stays unacknowledged."""
+
+    # --- the first thread: make ready
+
+    def prepare_sets(self) -> None:
+        """Until the inbox is closed: verify, resolve and build the rows of set after set."""
+        try:
+            while (deliveries := self._inbox.take(_TAKE_S)) is not None:
+                metrics.WAITING.set(len(self._inbox))
+                self._renew_keyring(REFRESH_S)
+                if deliveries:
+                    self._hand_over(self._make_ready(deliveries))
+        finally:
+            self._hand_over(None)
+
+    def _hand_over(self, ready: Ready | NewLots | None) -> None:
+        while not self.given_up.is_set():
+            with contextlib.suppress(queue.Full):
+                self._ready.put(ready, timeout=_TAKE_S)
+                return
+
+    def _renew_keyring(self, not_younger_s: float) -> None:
+        """Looks whether keys changed, unless that was done so lately. Without a database the old ones must do."""
+        now_s = self._monotonic()
+        if now_s - self._looked_at_s < not_younger_s:
+            return
+        self._looked_at_s = now_s
+        before = self._ring
+        try:
+            with transaction(self._engine) as tx:
+                self._ring = self._keys.renew(tx, before)
+        except SQLAlchemyError as error:
+            self._log.warning("keys_not_renewed", error=words(error))
+        new = [lot for no, lot in self._ring.lots.items() if no not in before.lots]
+        if new:
+            self._hand_over(NewLots(new))
+
+    def _make_ready(self, deliveries: Sequence[Delivery]) -> Ready:
+        with metrics.STEP_S.labels("verify").time():
+            entries = self._verify(deliveries)
+        with metrics.STEP_S.labels("prepare").time():
+            parts = list(self._prepare(entries, self._ring, self._clock()))
+        return Ready(deliveries, parts, self._ring.server_key)
+
+    def _verify(self, deliveries: Sequence[Delivery]) -> list[Entry]:
+        checked = [check(each.topic, each.payload, self._ring.gateways) for each in deliveries]
+        if Dropped.UNKNOWN_GATEWAY in checked:
+            # Perhaps it was enrolled a moment ago: its first batch should not have to come twice.
+            self._renew_keyring(_LOOK_AGAIN_S)
+            for n, each in enumerate(deliveries):
+                if checked[n] is Dropped.UNKNOWN_GATEWAY:
+                    checked[n] = check(each.topic, each.payload, self._ring.gateways)
+        entries: list[Entry] = []
+        for result in checked:
+            if isinstance(result, Dropped):
+                metrics.DROPPED.labels(result).inc()
+            else:
+                entries.append(result)
+        return entries
+
+    def _prepare(self, entries: Sequence[Entry], ring: Keyring, now: datetime) -> Iterator[Prepared]:
+        if not entries:
+            return
+        try:
+            yield prepare(entries, ring.resolver, now)
+        except Exception as error:
+            if len(entries) == 1:
+                yield self._isolated(entries[0], error, now)
+                return
+            middle = len(entries) // 2
+            yield from self._prepare(entries[:middle], ring, now)
+            yield from self._prepare(entries[middle:], ring, now)
+
+    def _isolated(self, entry: Entry, error: Exception, now: datetime) -> Prepared:
+        metrics.ISOLATED.inc()
+        self._log.error(
+            "batch_isolated", gateway=entry.gateway, sequence=entry.key.sequence, error=words(error), exc_info=error
+        )
+        return refused_alone(entry, Refusal(POISON, type(error).__name__), now)
+
+    # --- the second thread: store
+
+    def store_sets(self) -> None:
+        """Until the first thread has ended: one transaction per set, then the answers."""
+        while not self.given_up.is_set():
+            try:
+                ready = self._ready.get(timeout=_TAKE_S)
+            except queue.Empty:
+                continue
+            if ready is None:
+                return
+            if isinstance(ready, NewLots):
+                self._reresolve(ready.lots)
+            else:
+                self._store_and_answer(ready)
+
+    def _store_and_answer(self, ready: Ready) -> None:
+        with metrics.STEP_S.labels("store").time():
+            stored = [done for part in ready.parts for done in self._store(part)]
+        if self.given_up.is_set():
+            return
+        self._answer(ready.deliveries, [message for done in stored for message in receipts(done, ready.server_key)])
+        metrics.SET_BATCHES.observe(len(ready.deliveries))
+        metrics.LAG.set(self._monotonic() - ready.deliveries[0].arrived_s)
+        for done in stored:
+            _count_stored(done)
+        for part in ready.parts:
+            _count_frames(part.not_kept)
+
+    def _store(self, prepared: Prepared) -> list[Stored]:
+        """Stores the set, in parts if it must be; empty only if we give up."""
+        for pause_s in pauses():
+            try:
+                with transaction(self._engine) as tx:
+                    return [store(tx, prepared, self._on_stored)]
+            except Exception as error:
+                if _is_poison(error):
+                    return self._store_apart(prepared, error)
+                metrics.RETRIES.labels(type(error).__name__).inc()
+                self._log.warning("store_failed", error=words(error), batches=len(prepared.entries), again_in_s=pause_s)
+            if self.given_up.wait(pause_s):
+                break
+        return []
+
+    def _store_apart(self, prepared: Prepared, error: Exception) -> list[Stored]:
+        count = len(prepared.entries)
+        if count > 1:
+            middle = count // 2
+            return self._store(prepared.between(0, middle)) + self._store(prepared.between(middle, count))
+        (entry,) = prepared.entries
+        if entry.refusal is not None and entry.refusal.reason == POISON:
+            # Not even its dead letter can be stored, say because its gateway was removed: nobody is there to answer.
+            metrics.DROPPED.labels("unstorable").inc()
+            self._log.error("batch_unstorable", gateway=entry.gateway, sequence=entry.key.sequence, error=words(error))
+            return []
+        return self._store(self._isolated(entry, error, prepared.received_at))
+
+    def _reresolve(self, lots: Sequence[LotKey]) -> None:
+        for pause_s in pauses():
+            try:
+                with transaction(self._engine) as tx:
+                    moved = self._keys.reresolve(tx, lots)
+                self._log.info("lots_added", lots=len(lots), frames_resolved_late=moved)
+                return
+            except SQLAlchemyError as error:
+                self._log.warning("reresolve_failed", error=words(error), again_in_s=pause_s)
+            if self.given_up.wait(pause_s):
+                return
+
+
+def _is_poison(error: Exception) -> bool:
+    """Whether the batches are to blame, and not the database, the disk, the network or what follows from sightings."""
+    if isinstance(error, DBAPIError) and isinstance(error.orig, psycopg.Error):
+        error = error.orig
+    if isinstance(error, psycopg.Error):
+        return isinstance(error, psycopg.DataError | psycopg.IntegrityError)
+    return not isinstance(error, SQLAlchemyError | HookError | OSError)
+
+
+def _count_stored(done: Stored) -> None:
+    metrics.SIGHTINGS.inc(done.sightings)
+    metrics.UNRESOLVED.inc(done.unresolved)
+    metrics.FRAMES.labels("resolved").inc(done.sightings)
+    for _, outcome in done.outcomes:
+        metrics.OUTCOMES.labels(outcome.kind.name.lower(), outcome.reason).inc()
+
+
+def _count_frames(not_kept: Mapping[Verdict, int]) -> None:
+    for verdict, frames in not_kept.items():
+        metrics.FRAMES.labels("owned_not_stored" if verdict is Verdict.OWNED else verdict.name.lower()).inc(frames)

@@ -1,0 +1,61 @@
+"""Frames of our network that no live lot opened: kept, because the lot's keys may come after its tags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import BigInteger, Integer, LargeBinary, SmallInteger
+
+
+def distinct_frames(tx: Connection, at_once: int) -> Iterator[list[bytes]]:
+    """Every kept frame once, in lists of at most `at_once`. Rows may be moved away while this goes on."""
+    after = b""
+    while True:
+        frames: list[bytes] = list(tx.execute(_FRAMES, {"after": after, "limit": at_once}).scalars())
+        if not frames:
+            return
+        yield frames
+        after = frames[-1]
+
+
+def move_to_sightings(
+    tx: Connection,
+    frames: Sequence[bytes],
+    *,
+    serials: Sequence[int],
+    uptimes_s: Sequence[int],
+    boots: Sequence[int],
+    statuses: Sequence[int],
+) -> int:
+    """Rows of these frames become sightings of these tags; returns how many."""
+    if not frames:
+        return 0
+    opened = {"frame": frames, "serial": serials, "uptime_s": uptimes_s, "boot": boots, "status": statuses}
+    return tx.execute(_MOVE, {name: list(values) for name, values in opened.items()}).rowcount
+
+
+_FRAMES: Final = text("select distinct frame from unresolved_frames where frame > :after order by frame limit :limit")
+
+_ARRAYS: Final[dict[str, Any]] = {
+    "frame": LargeBinary(),
+    "serial": BigInteger(),
+    "uptime_s": BigInteger(),
+    "boot": Integer(),
+    "status": SmallInteger(),
+}
+_MOVE: Final = text("""
+    with opened as (
+        select * from unnest(:frame, :serial, :uptime_s, :boot, :status) as t(frame, serial, uptime_s, boot, status)
+    ), taken as (
+        delete from unresolved_frames u using opened o where u.frame = o.frame
+        returning u.batch_no, u.heard_at, u.first_heard_at, u.adverts, u.rssi_max_dbm, u.rssi_mean_dbm,
+            o.serial, o.uptime_s, o.boot, o.status
+    )
+    insert into sightings (serial, heard_at, first_heard_at, batch_no, uptime_s, boot, adverts, status,
+        rssi_max_dbm, rssi_mean_dbm)
+    select serial, heard_at, first_heard_at, batch_no, uptime_s, boot, adverts, status, rssi_max_dbm, rssi_mean_dbm
+    from taken
+""").bindparams(*(bindparam(name, type_=ARRAY(kind)) for name, kind in _ARRAYS.items()))
