@@ -176,8 +176,9 @@ class Settings:
         _positive, default=400, example="180",
     )  # fmt: skip
     policy_profile: str = _setting(
-        "Policy that weighs an order which names none.", _text, default="standard", example="standard"
-    )
+        "How staff work: solo (fewer than three people: one grants what two should, later and logged) or team.",
+        _choice("solo", "team"), default="solo", example="team",
+    )  # fmt: skip
     log_format: str = _setting(
         "How the log is written: console for people, json for collectors.",
         _choice("console", "json"), default="console", example="json",

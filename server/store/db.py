@@ -37,3 +37,8 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     """One piece of work: committed at the end of the block, undone if it raises."""
     with engine.begin() as tx:
         yield tx
+
+
+def url_of(engine: Engine) -> str:
+    """The engine's URL as libpq understands it, password included: for PostgreSQL's own programs."""
+    return engine.url.set(drivername="postgresql").render_as_string(hide_password=False)

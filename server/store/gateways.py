@@ -1,4 +1,4 @@
-"""Gateways and sites: who may report, as what, from where; enrolment tokens; how each gateway is."""
+"""Gateways and sites: who may report, as what, from where; and the one-time tokens by which they enrol."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from server.store.tables import enrolment_tokens, gateway_states, gateways, sites
+from server.store.tables import enrolment_tokens, gateways, sites
 from wire.batch import GatewayClass, Place, PlaceSource
 
 
@@ -28,15 +28,6 @@ class Gateway:
     created_at: datetime
     enrolled_at: datetime | None
     revoked_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A gateway with what it last said of itself (wire.state.GatewayState as plain values), if it ever did."""
-
-    gateway: Gateway
-    state: Mapping[str, Any] | None
-    received_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +88,9 @@ def by_name(tx: Connection, gateway: str, *, lock: bool = False) -> Gateway | No
     return _gateway(row) if row else None
 
 
-def everything(tx: Connection) -> tuple[Told, ...]:
-    """Every gateway with its last word, by name."""
-    query = (
-        select(*_COLUMNS, gateway_states.c.state, gateway_states.c.received_at)
-        .join_from(gateways, gateway_states, gateways.c.no == gateway_states.c.gateway_no, isouter=True)
-        .order_by(gateways.c.gateway)
-    )
-    return tuple(Told(_gateway(row), row.state, row.received_at) for row in tx.execute(query))
+def everything(tx: Connection) -> tuple[Gateway, ...]:
+    """Every gateway, also revoked ones and those never enrolled, by name."""
+    return tuple(_gateway(row) for row in tx.execute(select(*_COLUMNS).order_by(gateways.c.gateway)))
 
 
 def may_report(tx: Connection) -> tuple[Gateway, ...]:
@@ -154,22 +140,6 @@ def token_used(tx: Connection, secret_hash: bytes, gateway_no: int, now: datetim
 
 def use_token(tx: Connection, secret_hash: bytes, now: datetime) -> None:
     tx.execute(update(enrolment_tokens).where(enrolment_tokens.c.secret_hash == secret_hash).values(used_at=now))
-
-
-# --- how they are
-
-
-def keep_state(tx: Connection, gateway: str, state: Mapping[str, Any], now: datetime) -> bool:
-    """Keeps what a gateway says of itself, instead of what it said before; False if we do not know it."""
-    no = tx.execute(select(gateways.c.no).where(gateways.c.gateway == gateway)).scalar_one_or_none()
-    if no is None:
-        return False
-    row = {"gateway_no": no, "received_at": now, "state": dict(state)}
-    put = insert(gateway_states).values(row)
-    tx.execute(
-        put.on_conflict_do_update(index_elements=["gateway_no"], set_={"received_at": now, "state": dict(state)})
-    )
-    return True
 
 
 # --- sites

@@ -25,10 +25,13 @@ CLOCK_EDGES = {
     "*/__main__.py": "the door: a program's clock is made here and passed down",
     "gateway/clock.py": "the gateway's one wall clock, and the judge of how far it may be trusted",
     "server/local/*.py": "how long a child process may take to start or to end",
+    "server/up.py": "how long a part has run, and when it is started again",
+    "server/wiring.py": "the door of every process of the server: its clock is made here and passed down",
 }
 # Where dice may be thrown, and why there.
 DICE_EDGES = {
     "*/__main__.py": "the door: a program's dice are made here and passed down",
+    "server/wiring.py": "the door of every process of the server: its dice are made here and passed down",
 }
 
 

@@ -1,0 +1,126 @@
+"""A whole database to a file and back, by PostgreSQL's own pg_dump, pg_restore and psql.
+
+A dump is one consistent moment, taken while everything runs. Bringing one back happens in one transaction: a
+broken file leaves the database as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import IO, Final
+
+from psycopg.pq import Conninfo
+from sqlalchemy import Connection, text
+
+from server.refusal import Kind, Refusal, conflict, invalid
+
+# The first lines of a dump set parameters; 17 knows one that 15 and 16 refuse.
+_HEADER_LINES: Final = 100
+_ONLY_SINCE_17: Final = b"SET transaction_timeout"
+_FRESH_SCHEMA: Final = b"begin;\ndrop schema if exists public cascade;\ncreate schema public;\n"
+
+
+def _environment(url: str) -> dict[str, str]:
+    """libpq's variables for a URL: a password on a command line could be read by everybody on the machine."""
+    told = {
+        option.envvar.decode(): option.val.decode()
+        for option in Conninfo.parse(url.encode())
+        if option.envvar and option.val
+    }
+    return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | told
+
+
+def dump(programs: Path, url: str, to: Path) -> None:
+    """Writes the database to a new file that only its owner may read, whole or not at all.
+
+    Raises Refusal `file_exists`, `backup_failed`.
+    """
+    if to.exists():
+        raise conflict("file_exists", f"{to} exists already.", "Take another name; a backup is never overwritten.")
+    part = to.with_name(f"{to.name}.part")
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            line = [programs / "pg_dump", "--format=custom", "--no-owner", "--no-privileges", "--no-password"]
+            done = subprocess.run(line, env=_environment(url), stdout=file, stderr=subprocess.PIPE, check=False)
+            os.fsync(file.fileno())
+        if done.returncode != 0:
+            raise _failed("backup_failed", "The backup could not be made", done.stderr)
+        part.replace(to)
+    except OSError as error:
+        raise invalid("file_unwritable", f"{to} cannot be written: {error.strerror}.", "Check the folder.") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def others_connected(tx: Connection) -> tuple[str, ...]:
+    """Which other programs use this database now."""
+    query = text(
+        "select distinct coalesce(nullif(application_name, ''), 'unknown') from pg_stat_activity "
+        "where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'"
+    )
+    return tuple(sorted(tx.execute(query).scalars()))
+
+
+def is_empty(tx: Connection) -> bool:
+    """Whether the database has no tables of anybody's."""
+    count = tx.execute(text("select count(*) from pg_tables where schemaname = 'public'")).scalar_one()
+    return int(count) == 0
+
+
+def restore(programs: Path, url: str, file: Path) -> None:
+    """Puts what a dump holds in place of everything that the database holds, in one transaction.
+
+    Raises Refusal `restore_failed`; the database is then as it was.
+    """
+    env = _environment(url)
+    read = [programs / "pg_restore", "--no-owner", "--no-privileges", "--file=-", file]
+    write = [
+        programs / "psql",
+        "--no-psqlrc",
+        "--quiet",
+        "--no-password",
+        "--set=ON_ERROR_STOP=1",
+        "--output=/dev/null",
+    ]
+    with tempfile.TemporaryFile() as words:
+        reader = subprocess.Popen(read, stdout=subprocess.PIPE, stderr=words)
+        writer = subprocess.Popen(write, env=env, stdin=subprocess.PIPE, stderr=words)
+        assert reader.stdout
+        assert writer.stdin
+        try:
+            _pass_on(reader.stdout, writer.stdin, keep_all=_major(programs, env) >= 17)
+            whole = reader.wait() == 0
+            writer.stdin.write(b"commit;\n" if whole else b"rollback;\n")
+            writer.stdin.close()
+        except BrokenPipeError:
+            reader.kill()
+            whole = False
+        if writer.wait() != 0 or reader.wait() != 0 or not whole:
+            words.seek(0)
+            raise _failed("restore_failed", "The backup could not be brought back; nothing was changed", words.read())
+
+
+def _pass_on(source: IO[bytes], sink: IO[bytes], *, keep_all: bool) -> None:
+    sink.write(_FRESH_SCHEMA)
+    for _ in range(_HEADER_LINES):
+        line = source.readline()
+        if keep_all or not line.startswith(_ONLY_SINCE_17):
+            sink.write(line)
+    shutil.copyfileobj(source, sink, 1024 * 1024)
+
+
+def _major(programs: Path, env: dict[str, str]) -> int:
+    line = [programs / "psql", "--no-psqlrc", "--no-password", "--tuples-only", "--command=show server_version_num"]
+    done = subprocess.run(line, env=env, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise _failed("restore_failed", "The database does not answer", done.stderr.encode())
+    return int(done.stdout) // 10_000
+
+
+def _failed(code: str, what: str, words: bytes) -> Refusal:
+    said = words.decode(errors="replace").strip()[-800:]
+    return Refusal(Kind.LATER, code, f"{what}: {said or 'no reason given'}", "Correct that and try again.")
