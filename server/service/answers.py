@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import date, datetime
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection
 
+from server.rules.activation import RUNGS, Activation
+from server.rules.authority import Role
+from server.rules.evidence import Verdict
 from server.rules.explain import why as explain_why
 from server.rules.facts import (
     Correction,
@@ -29,10 +32,15 @@ from server.rules.facts import (
     StatementKind,
     bound_serials,
 )
-from server.rules.payloads import Payment, payload_from
+from server.rules.findings.finding import Finding
+from server.rules.payloads import CarrierScan, Label, Payment, payload_from
 from server.rules.policy import Policy
 from server.rules.privacy import Viewer
+from server.rules.promises import Promise
+from server.rules.shown import Shown
+from server.rules.steps import StepVerdict
 from server.rules.timeline import Row, timeline
+from server.rules.verdicts import StatementVerdict
 from server.rules.weigh import Weighing, weigh
 from server.service.refusals import refuse
 from server.store import acts, coverage, orders, sightings, statements, weighings
@@ -40,15 +48,85 @@ from server.store.orders import StoredOrder, StoredSlot, slot_id
 from server.store.statements import StoredStatement
 from server.store.weighings import StoredWeighing
 
+# A customer of an order is nobody's account here: no place is theirs to see on this way.
+CUSTOMER: Final = Viewer(Role.OWNER)
+
+
+@dataclass(frozen=True, slots=True)
+class SlotHead:
+    """One physical unit as it was ordered, and the serial that was bound to it last."""
+
+    slot: int
+    line: int
+    sku: str
+    title: str
+    personalised: bool
+    ship_by: date | None
+    lead_time_bd: int | None
+    serial: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderHead:
+    """An order as it was placed; its personalisation texts stay encrypted where they are."""
+
+    number: str
+    email: str
+    customer_name: str
+    phone: str | None
+    ship_to: Mapping[str, Any]
+    placed_at: datetime
+    zone: str
+    site: str | None
+    profile: str
+    source: str
+    paid_service: str
+    slots: tuple[SlotHead, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tracking:
+    """A carrier's number that was given, and whose it is in words."""
+
+    carrier: str
+    number: str
+    service: str
+    words: str
+
 
 @dataclass(frozen=True, slots=True)
 class OrderAnswer:
-    """Everything that may be said of an order to one viewer: the weighing, the timeline, the contact data."""
+    """Everything that staff may read of an order. `shown` is what its customer reads, with the same `as_of`."""
 
-    order: StoredOrder
-    weighing: Weighing
+    order: OrderHead
+    as_of: datetime
+    policy: str
+    shown: Shown
+    steps: tuple[StepVerdict, ...]
+    verdicts: tuple[StatementVerdict, ...]
+    findings: tuple[Finding, ...]
+    cleared: tuple[Finding, ...]
+    promises: tuple[Promise, ...]
+    activations: tuple[Activation, ...]
+    activation_ladder: tuple[tuple[Verdict, str], ...]
+    tracking: tuple[Tracking, ...]
     timeline: tuple[Row, ...]
-    tracking: tuple[Mapping[str, str], ...]
+    replayed: bool
+    next_look_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerAnswer:
+    """Everything that the customer of an order reads. `notes`: what we say about what went wrong."""
+
+    number: str
+    placed_at: datetime
+    as_of: datetime
+    shown: Shown
+    notes: tuple[str, ...]
+    tracking: tuple[Tracking, ...]
+    timeline: tuple[Row, ...]
+    replayed: bool
 
 
 def collect(tx: Connection, number: str, now: datetime) -> OrderFacts:
@@ -89,12 +167,41 @@ def kept(tx: Connection, number: str, policy: Policy, now: datetime) -> Mapping[
     return built
 
 
-def order(tx: Connection, number: str, policy: Policy, viewer: Viewer, now: datetime) -> OrderAnswer:
-    """The answer about an order as this viewer may read it; customer and support read the same `shown`."""
+def for_staff(tx: Connection, number: str, policy: Policy, viewer: Viewer, now: datetime) -> OrderAnswer:
+    """The answer about an order for support. Refusals: order_unknown."""
     facts, weighed = weighing(tx, number, policy, now)
-    stored = orders.order(tx, number)
-    assert stored is not None, "collected a moment ago"
-    return OrderAnswer(stored, weighed, timeline(facts, policy, weighed, viewer), _tracking(tx, number))
+    return OrderAnswer(
+        order=_head(tx, facts, weighed),
+        as_of=weighed.as_of,
+        policy=_version(policy),
+        shown=weighed.shown,
+        steps=weighed.steps,
+        verdicts=weighed.verdicts,
+        findings=weighed.findings,
+        cleared=weighed.cleared,
+        promises=weighed.promises,
+        activations=weighed.activations,
+        activation_ladder=RUNGS,
+        tracking=_tracking(facts),
+        timeline=timeline(facts, policy, weighed, viewer),
+        replayed=any(said.replay for said in facts.statements),
+        next_look_at=weighed.next_look_at,
+    )
+
+
+def for_customer(tx: Connection, number: str, policy: Policy, now: datetime) -> CustomerAnswer:
+    """The answer about an order for its customer: the same projection, no person's name. Refusals: order_unknown."""
+    facts, weighed = weighing(tx, number, policy, now)
+    return CustomerAnswer(
+        number=number,
+        placed_at=facts.order.placed_at,
+        as_of=weighed.as_of,
+        shown=weighed.shown,
+        notes=tuple(dict.fromkeys(f.rule.customer for f in weighed.findings if f.rule.customer)),
+        tracking=_tracking(facts),
+        timeline=timeline(facts, policy, weighed, CUSTOMER),
+        replayed=any(said.replay for said in facts.statements),
+    )
 
 
 def why(tx: Connection, number: str, policy: Policy, viewer: Viewer, now: datetime) -> tuple[str, ...]:
@@ -107,23 +214,56 @@ def _version(policy: Policy) -> str:
     return f"{policy.version}/{policy.profile}"
 
 
-def _tracking(tx: Connection, number: str) -> tuple[Mapping[str, str], ...]:
+def _tracking(facts: OrderFacts) -> tuple[Tracking, ...]:
     """Every number that was given, labelled by whose it is, so that nobody asks a carrier for an order number."""
-    labels = [each for each in statements.of_order(tx, number) if each.kind == str(StatementKind.LABEL_PRINTED)]
     scanned = {
-        each.payload["number"]
-        for each in statements.of_order(tx, number)
-        if each.kind == str(StatementKind.CARRIER_SCAN) and each.payload.get("physical")
+        (said.payload.carrier, said.payload.number)
+        for said in facts.statements
+        if isinstance(said.payload, CarrierScan) and said.payload.physical
     }
+    given = [said.payload for said in facts.statements if isinstance(said.payload, Label)]
     return tuple(
-        {
-            "carrier": each.payload["carrier"],
-            "number": each.payload["number"],
-            "word": "the carrier's number"
-            if each.payload["number"] in scanned
+        Tracking(
+            label.carrier,
+            label.number,
+            label.service,
+            "the carrier's number"
+            if (label.carrier, label.number) in scanned
             else "the carrier's number, never scanned",
-        }
-        for each in labels
+        )
+        for label in dict.fromkeys(given)
+    )
+
+
+def _head(tx: Connection, facts: OrderFacts, weighed: Weighing) -> OrderHead:
+    stored = orders.order(tx, facts.order.number)
+    assert stored is not None, "collected a moment ago"
+    bound = {each.slot: each.serial for each in weighed.activations}
+    return OrderHead(
+        number=stored.number,
+        email=stored.email,
+        customer_name=stored.customer_name,
+        phone=stored.phone,
+        ship_to=stored.ship_to,
+        placed_at=stored.placed_at,
+        zone=stored.zone,
+        site=stored.site,
+        profile=stored.profile,
+        source=stored.source,
+        paid_service=facts.order.paid_service,
+        slots=tuple(
+            SlotHead(
+                slot=each.number,
+                line=each.line,
+                sku=each.sku,
+                title=each.title,
+                personalised=each.personalisation is not None,
+                ship_by=each.ship_by,
+                lead_time_bd=each.lead_time_bd,
+                serial=bound.get(each.number),
+            )
+            for each in stored.slots
+        ),
     )
 
 

@@ -58,11 +58,12 @@ class ClaimMemory:
         return self._living(claim, now).k_claim
 
     def note(self, claim: str, step: str, text: str, now: datetime) -> None:
-        """Remember what happened; of a claim that is forgotten nothing is noted."""
+        """Remember what happened; the same again only renews its moment. Of a forgotten claim nothing is noted."""
         with self._lock:
             held = self._held.get(claim)
             if held is not None:
-                self._held[claim] = replace(held, steps=(*held.steps, Step(now, step, text))[-STEPS_MAX:])
+                before = held.steps[:-1] if held.steps and held.steps[-1].step == step else held.steps
+                self._held[claim] = replace(held, steps=(*before, Step(now, step, text))[-STEPS_MAX:])
 
     def steps(self, claim: str) -> tuple[Step, ...]:
         """What happened to a claim since its code was accepted, oldest first; nothing once it is forgotten."""

@@ -17,6 +17,7 @@ from server.refusal import Refusal
 from server.rules.policy import Policy
 from server.service import answers, gateway_health, tag_life
 from server.service.gateway_health import GatewayHealth
+from server.service.lost import plain_code
 from server.service.tag_life import TagLife
 from server.store import orders, ownership
 from wire.claim_code import decode_claim_code
@@ -96,6 +97,11 @@ def find(tx: Connection, query: str, policy: Policy, now: datetime) -> Found:
     return Found(text, found, other, advice)
 
 
+def newest(tx: Connection, policy: Policy, now: datetime) -> tuple[OrderRow, ...]:
+    """The orders placed last."""
+    return tuple(row_of(tx, number, policy, now) for number in orders.newest(tx, ORDERS_MAX))
+
+
 def row_of(tx: Connection, number: str, policy: Policy, now: datetime) -> OrderRow:
     """An order for a list. Refusals: order_unknown."""
     weighing = answers.kept(tx, number, policy, now)
@@ -147,8 +153,8 @@ def _serial(look: _Look, text: str) -> Reading | None:
 
 def _found_code(look: _Look, text: str) -> Reading | None:
     match = re.search(r"/f/([A-Za-z0-9-]{4,32})\Z", text)
-    code = match[1] if match else text
-    if not re.fullmatch(r"[A-Za-z0-9-]{4,32}", code):
+    code = plain_code(match[1] if match else text)
+    if not re.fullmatch(r"[A-Z0-9]{4,32}", code):
         return None
     unit = ownership.unit_by_found_code(look.tx, code)
     words = "read as the code on a tag's outside" + (" (from its QR address)" if match else "")

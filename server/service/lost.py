@@ -117,8 +117,13 @@ def relay(tx: Connection, code: str, message: str, contact: str, base_url: str, 
     _tell(tx, marked.account_no, "found_message", f"found_message:{marked.no}:{digest}", payload, now)
 
 
+def plain_code(text: str) -> str:
+    """A found code as it is kept, from what somebody typed: any case, hyphens, O for 0, I and L for 1."""
+    return text.strip().upper().replace("-", "").translate(str.maketrans("OIL", "011"))
+
+
 def _lost_by_code(tx: Connection, code: str) -> LostMark | None:
-    unit = ownership.unit_by_found_code(tx, code.strip().upper())
+    unit = ownership.unit_by_found_code(tx, plain_code(code))
     if unit is None:
         raise refuse("found_code_unknown")
     return lost.living(tx, unit.serial)

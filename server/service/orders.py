@@ -19,7 +19,7 @@ from server.rules.authority import STAFF, Role
 from server.rules.facts import Correction, Source, StatementKind, interval
 from server.rules.payloads import PayloadError, payload_from, payload_to
 from server.service.refusals import refuse
-from server.store import orders, statements, weighings
+from server.store import gateways, orders, statements, weighings
 from server.store.orders import StoredOrder, slot_id
 from server.store.statements import StoredStatement
 
@@ -73,8 +73,11 @@ class Recorded:
 
 
 def record(tx: Connection, order: StoredOrder) -> bool:
-    """Write an order down; False if the same order is known. Refusals: order_conflict."""
+    """Write an order down; False if the same order is known. Refusals: order_conflict, site_unknown."""
+    if order.site is not None and gateways.site(tx, order.site) is None:
+        raise refuse("site_unknown", site=order.site, reference=order.number)
     if orders.add(tx, order):
+        weighings.expect(tx, order.number, order.learnt_at)
         return True
     known = orders.order(tx, order.number)
     # Encrypting twice gives two texts, so the personalisation's presence is compared, not its bytes.

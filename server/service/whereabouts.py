@@ -189,10 +189,13 @@ def history(
     )  # fmt: skip
 
 
-def receipt(tx: Connection, who: Caller, serial: int) -> Activated | None:
-    """The receipt by which the tag became the caller's; none after a transfer. Refusals: tag_unknown."""
+def receipt(tx: Connection, who: Caller, serial: int) -> Activated:
+    """The receipt by which the tag became the caller's. Refusals: tag_unknown, no_receipt (it was handed over)."""
     owning.owned(tx, who, serial)
-    return receipts.of_owner(tx, serial, who.account_no)
+    found = receipts.of_owner(tx, serial, who.account_no)
+    if found is None:
+        raise refuse("no_receipt", reference=str(serial))
+    return found
 
 
 def _answer(

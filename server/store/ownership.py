@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -85,6 +86,12 @@ def of_account(tx: Connection, account_no: int) -> tuple[Owned, ...]:
     """All tags that an account owns now, by name."""
     query = select(ownership).where(ownership.c.account_no == account_no, ownership.c.until.is_(None))
     return tuple(_owned(row) for row in tx.execute(query.order_by(ownership.c.name, ownership.c.no)))
+
+
+def owned_among(tx: Connection, serials: Collection[int]) -> frozenset[int]:
+    """Those of these tags that have an owner now."""
+    query = select(ownership.c.serial).where(ownership.c.until.is_(None), ownership.c.serial.in_(sorted(serials)))
+    return frozenset(tx.execute(query).scalars())
 
 
 def begin(

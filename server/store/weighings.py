@@ -55,11 +55,20 @@ def current(tx: Connection, number: str, policy: str, now: datetime) -> StoredWe
     return StoredWeighing(number, row.as_of.astimezone(UTC), row.policy, next_look_at, row.weighing)
 
 
-def mark_stale(tx: Connection, numbers: Collection[str]) -> None:
-    """A fact about these orders came in: what was computed before holds no longer."""
-    if numbers:
-        stale = update(weighings).where(weighings.c.order_number.in_(sorted(numbers)), weighings.c.stale.is_(False))
-        tx.execute(stale.values(stale=True))
+def expect(tx: Connection, number: str, now: datetime) -> None:
+    """A new order: nothing was weighed yet, so it is due at once."""
+    row = {"order_number": number, "as_of": now, "policy": "", "next_look_at": None, "weighing": {}, "stale": True}
+    tx.execute(upsert(weighings).values(row).on_conflict_do_nothing(index_elements=["order_number"]))
+
+
+def mark_stale(tx: Connection, numbers: Collection[str], weighed_before: datetime | None = None) -> None:
+    """A fact about these orders came in: what was computed before (that moment) holds no longer."""
+    if not numbers:
+        return
+    stale = update(weighings).where(weighings.c.order_number.in_(sorted(numbers)), weighings.c.stale.is_(False))
+    if weighed_before is not None:
+        stale = stale.where(weighings.c.as_of < weighed_before)
+    tx.execute(stale.values(stale=True))
 
 
 def due(tx: Connection, now: datetime, limit: int) -> tuple[str, ...]:

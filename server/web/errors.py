@@ -13,7 +13,9 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from prometheus_client import Counter
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.refusal import Kind, Refusal
 from server.service.refusals import refuse
@@ -38,6 +40,7 @@ OWN_STATUS: Final[Mapping[str, int]] = {
 
 # Pages show a refusal as a page; the API always as JSON.
 Render = Callable[[Request, Refusal, int], Response]
+REFUSED: Final = Counter("hearsight_web_refusals_total", "Requests that were refused, by code", ["code"])
 log = structlog.get_logger(__name__)
 
 
@@ -55,6 +58,7 @@ def as_json(refusal: Refusal) -> dict[str, Any]:
 def answer(request: Request, refusal: Refusal) -> Response:
     """The response that says no."""
     status = status_of(refusal)
+    REFUSED.labels(refusal.code).inc()
     render: Render | None = getattr(request.app.state, "render_refusal", None)
     if render is not None and not request.url.path.startswith("/api/"):
         return render(request, refusal, status)
@@ -64,7 +68,7 @@ def answer(request: Request, refusal: Refusal) -> Response:
     return JSONResponse(as_json(refusal), status, headers)
 
 
-def install(app: FastAPI, new_reference: Callable[[], str]) -> None:
+def install(app: FastAPI) -> None:
     """Teach an application to answer every wrong in the one shape."""
 
     async def refused(request: Request, error: Exception) -> Response:
@@ -80,17 +84,39 @@ def install(app: FastAPI, new_reference: Callable[[], str]) -> None:
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code)
         return answer(request, refuse(code) if code else refuse("bad_request", detail="it does not fit this address"))
 
-    async def broken(request: Request, error: Exception) -> Response:
-        reference = new_reference()
-        route = request.scope.get("route")
-        # The route's pattern, not the address: addresses hold codes and tokens.
-        log.error("request_broke", reference=reference, route=getattr(route, "path", ""), exc_info=error)
-        return answer(request, refuse("broken", reference=reference))
-
     app.add_exception_handler(Refusal, refused)
     app.add_exception_handler(RequestValidationError, unreadable)
     app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(Exception, broken)
+
+
+class Breakage:
+    """ASGI: a bug or a breakage is logged with a reference that the person can quote, and nothing of it is shown."""
+
+    def __init__(self, app: ASGIApp, new_reference: Callable[[], str]) -> None:
+        self._app = app
+        self._new_reference = new_reference
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def noticed(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noticed)
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            reference = self._new_reference()
+            # The route's pattern, not the address: addresses hold codes and tokens.
+            route = getattr(scope.get("route"), "path", "")
+            log.error("request_broke", reference=reference, route=route, exc_info=error)
+            if started:
+                raise
+            broken = answer(Request(scope, receive), refuse("broken", reference=reference))
+            await broken(scope, receive, send)
 
 
 def _what_is_wrong(error: RequestValidationError) -> str:

@@ -37,6 +37,7 @@ class Rate:
 
 RATES: Final[Mapping[str, Rate]] = {
     "any": Rate(600, 60),  # eight open tabs and a script
+    "bad_token": Rate(60, 600),  # a script whose token was revoked; 256 bits cannot be guessed
     "sign_in": Rate(20, 300),  # an office behind one address
     "reset": Rate(5, 3600),  # each sends a mail
     "claim": Rate(20, 900),  # codes are 128 bits: this is against noise, not against guessing

@@ -1,0 +1,25 @@
+"""Every view of a customer's data by staff is written down: who, what, when."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from server.rules.authority import STAFF
+from server.service.caller import Caller
+from server.store import audit
+from server.store.audit import Entry
+
+VIEWED = "viewed"
+
+
+def note(tx: Connection, who: Caller, subject: str, now: datetime) -> None:
+    """Staff looked at something, such as `order:T-1001`; a customer's look at their own is nobody's business."""
+    if who.role in STAFF:
+        audit.add(tx, Entry(now, who.email, VIEWED, subject[:200], None, who.account_no))
+
+
+def of_subject(tx: Connection, subject: str) -> tuple[Entry, ...]:
+    """Who looked at a thing and who changed it, newest first."""
+    return audit.of_subject(tx, subject)

@@ -1,0 +1,25 @@
+"""The JSON API under /api/v1: one chapter of routes for each kind of people."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from server.web.api.accounts import router as accounts
+from server.web.api.channels import router as channels
+from server.web.api.claims import router as claims
+from server.web.api.found import router as found
+from server.web.api.gateways import router as gateways
+from server.web.api.orders import router as orders
+from server.web.api.session import router as session
+from server.web.api.support import router as support
+from server.web.api.tags import router as tags
+
+PREFIX = "/api/v1"
+
+
+def router() -> APIRouter:
+    """Every route of the API."""
+    api = APIRouter(prefix=PREFIX)
+    for chapter in (session, accounts, tags, claims, channels, found, orders, support, gateways):
+        api.include_router(chapter)
+    return api

@@ -1,0 +1,58 @@
+"""The channels by which an owner is told: e-mail addresses and webhooks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path
+from pydantic import Field
+
+from server.service import channels
+from server.service.channels import ChannelView, NewChannel
+from server.web.api.models import Body, Done, refusals
+from server.web.auth import Owner
+from server.web.deps import TheHouse
+
+router = APIRouter(prefix="/channels", tags=["channels"])
+Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
+_ALWAYS = ("sign_in_needed", "not_yours")
+
+
+class AddChannel(Body):
+    """An e-mail address, or the https address of a webhook (Standard Webhooks)."""
+
+    kind: Literal["email", "webhook"]
+    address: Annotated[str, Field(min_length=3, max_length=512, examples=["https://example.com/hooks/tags"])]
+
+
+@router.get("", responses=refusals(*_ALWAYS))
+def mine(house: TheHouse, who: Owner) -> tuple[ChannelView, ...]:
+    """The caller's channels. Without an e-mail address among them, the account's own is used."""
+    with house.work() as (tx, _):
+        return channels.mine(tx, house.vault, who)
+
+
+@router.post("", status_code=201, responses=refusals(*_ALWAYS, "channel_limit", "webhook_unsafe", "email_invalid"))
+def add(body: AddChannel, house: TheHouse, who: Owner) -> NewChannel:
+    """Add a channel; a webhook's signing secret is shown this once."""
+    with house.work() as (tx, now):
+        private = house.settings.webhooks_private
+        return channels.add(
+            tx, house.vault, house.dice, who, body.kind, body.address, now, private_allowed=private
+        )  # fmt: skip
+
+
+@router.delete("/{no}", responses=refusals(*_ALWAYS, "channel_unknown"))
+def remove(no: Number, house: TheHouse, who: Owner) -> Done:
+    """Remove a channel."""
+    with house.work() as (tx, now):
+        channels.remove(tx, who, no, now)
+    return Done()
+
+
+@router.post("/{no}/test", status_code=202, responses=refusals(*_ALWAYS, "channel_unknown"))
+def test(no: Number, house: TheHouse, who: Owner) -> Done:
+    """Send a letter that says nothing, to see that it comes; one a minute."""
+    with house.work() as (tx, now):
+        channels.test(tx, who, no, house.settings.base_url, now)
+    return Done()

@@ -1,0 +1,160 @@
+"""Claiming a tag in four steps over HTTPS, or letting an enrolled gateway carry it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from server.service import claim_desk, claims
+from server.service.claims import ClaimView
+from server.service.receipts import Activated, OwnerProof
+from server.service.refusals import refuse
+from server.store import keys
+from server.web.api.models import Body, ClaimInPath, refusals
+from server.web.auth import Owner
+from server.web.deps import Rates, TheHouse
+from wire.command import MAX_CANDIDATES
+
+router = APIRouter(prefix="/claims", tags=["claims"])
+_ALWAYS = ("sign_in_needed", "not_yours", "claim_unknown")
+
+
+class Code(Body):
+    """The code from the box, as it was typed."""
+
+    code: Annotated[str, Field(max_length=64, repr=False, examples=["ABCDE-FGHJK-MNPQR-STVWX-YZ012-34"])]
+
+
+class Candidates(Body):
+    """The newest P frame of each address that is heard now, strongest first, in hexadecimal."""
+
+    frames: Annotated[list[Annotated[str, Field(pattern="^[0-9a-fA-F]{48}$")]], Field(max_length=MAX_CANDIDATES)]
+
+
+class Chosen(Body):
+    """Which of the frames is the claimed tag's."""
+
+    index: int
+
+
+class Nonce(Body):
+    """What was read from the tag. `owner_public_key`: the client's own Ed25519 key; without it the account's.
+
+    `cleared`: the write of step `clear` was accepted by the tag, and this is a new nonce.
+    """
+
+    nonce: Annotated[str, Field(pattern="^[0-9a-fA-F]{16}$")]
+    owner_public_key: Annotated[str | None, Field(pattern="^[0-9a-fA-F]{64}$")] = None
+    cleared: bool = False
+
+
+class Write(Body):
+    """What to write to the tag. After `clear` read a new nonce and come again; after `activate` send the answer."""
+
+    step: str
+    write: str
+    challenge: str | None
+
+
+class Answer(Body):
+    """The 91 bytes that the tag answered; `owner_signature`: by the client's own key, over the challenge."""
+
+    answer: Annotated[str, Field(pattern="^[0-9a-fA-F]{182}$")]
+    owner_signature: Annotated[str | None, Field(pattern="^[0-9a-fA-F]{128}$")] = None
+
+
+class Carry(Body):
+    """Which gateway is near the tag; without a name the one that heard it last."""
+
+    gateway: Annotated[str | None, Field(max_length=32)] = None
+
+
+class Carried(Body):
+    """Which gateway carries the claim now."""
+
+    gateway: str
+
+
+@router.post(
+    "",
+    status_code=201,
+    responses=refusals(
+        "sign_in_needed", "not_yours", "code_mistyped", "code_unknown", "claim_taken", "too_many_claims", "too_many"
+    ),
+)
+def start(body: Code, house: TheHouse, rates: Rates, who: Owner) -> ClaimView:
+    """Step 1: the code. It opens a claim for a quarter of an hour, which blocks nobody."""
+    rates.take("claim", who.email)
+    with house.work() as (tx, now):
+        claim = claims.start(tx, house.claims, house.dice, who, body.code, now)
+        return claims.view(tx, house.claims, claim, now)
+
+
+@router.get("/{claim_id}", responses=refusals(*_ALWAYS))
+def state(claim_id: ClaimInPath, house: TheHouse, who: Owner) -> ClaimView:
+    """Where a claim stands, and what happened to it."""
+    with house.work() as (tx, now):
+        return claims.view(tx, house.claims, claims.mine(tx, who.account_no, claim_id), now)
+
+
+@router.post("/{claim_id}/candidates", responses=refusals(*_ALWAYS, "claim_expired", "tag_not_heard", "not_ready"))
+def candidates(claim_id: ClaimInPath, body: Candidates, house: TheHouse, who: Owner) -> Chosen:
+    """Step 2: which of the heard frames is the tag's."""
+    with house.work() as (tx, now):
+        claim = claims.mine(tx, who.account_no, claim_id)
+        opening = claim_desk.frame_keys(tx, house.vault, claim, house.settings.network_id)
+        frames = [bytes.fromhex(frame) for frame in body.frames]
+        return Chosen(index=claims.choose(house.claims, claim, frames, opening, now))
+
+
+@router.post("/{claim_id}/nonce", responses=refusals(*_ALWAYS, "claim_expired", "claim_taken", "owner_key_invalid"))
+def nonce(claim_id: ClaimInPath, body: Nonce, house: TheHouse, who: Owner) -> Write:
+    """Step 3: the ready write for this nonce, authenticated with the code that the carrier never sees."""
+    with house.work() as (tx, now):
+        claim = claims.mine(tx, who.account_no, claim_id)
+        own = body.owner_public_key
+        key = bytes.fromhex(own) if own else claim_desk.custodial_key(tx, house.vault, house.dice, who.account_no)
+        ready = claims.ready_write(
+            tx,
+            house.claims,
+            house.dice,
+            claim,
+            bytes.fromhex(body.nonce),
+            key,
+            keys.server_key(tx, house.vault, now),
+            now,
+            cleared=body.cleared,
+        )
+    challenge = ready.challenge.hex() if ready.challenge else None
+    return Write(step=ready.step, write=ready.write.hex(), challenge=challenge)
+
+
+@router.post(
+    "/{claim_id}/answer",
+    responses=refusals(*_ALWAYS, "receipt_invalid", "challenge_old", "owner_key_invalid", "claim_taken"),
+)
+def answer(claim_id: ClaimInPath, body: Answer, house: TheHouse, who: Owner) -> Activated:
+    """Step 4: the tag's signed answer. Valid, the tag is the caller's; the same answer again gives the same result."""
+    with house.work() as (tx, now):
+        claim = claims.mine(tx, who.account_no, claim_id)
+        signature = bytes.fromhex(body.owner_signature) if body.owner_signature else None
+        proof = OwnerProof(claim_desk.custodial_key(tx, house.vault, house.dice, who.account_no), signature)
+        return claims.settle(tx, house.claims, claim, bytes.fromhex(body.answer), proof, who.email, now)
+
+
+@router.post(
+    "/{claim_id}/carry",
+    status_code=202,
+    responses=refusals(*_ALWAYS, "claim_expired", "gateway_unreachable", "carry_busy", "tag_not_heard", "too_many"),
+)
+def carry(claim_id: ClaimInPath, body: Carry, house: TheHouse, rates: Rates, who: Owner) -> Carried:
+    """Let an enrolled gateway carry the claim; GET the claim to watch it."""
+    rates.take("carry", who.email)
+    with house.work() as (tx, now):
+        claim = claims.mine(tx, who.account_no, claim_id)
+        house.claims.key(claim.claim, now)
+    if house.carrier is None:
+        raise refuse("gateway_unreachable", reference=claim_id)
+    return Carried(gateway=house.carrier.carry(claim.claim, who.account_no, body.gateway))

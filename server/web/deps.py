@@ -1,0 +1,34 @@
+"""What routes are given: the house with its transactions, the address of whoever asks, and the rates."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from server.service.house import House
+from server.web.limits import RateLimiter
+
+
+def house_of(request: Request) -> House:
+    """The process's house."""
+    house = request.app.state.house
+    assert isinstance(house, House), "made in create_app"
+    return house
+
+
+def rates_of(request: Request) -> RateLimiter:
+    """The process's rate limiter."""
+    rates = request.app.state.rates
+    assert isinstance(rates, RateLimiter), "made in create_app"
+    return rates
+
+
+def address_of(request: Request) -> str:
+    """The network address of whoever asks (behind a proxy: as the proxy tells it, see uvicorn's trusted hosts)."""
+    return request.client.host if request.client else "unknown"
+
+
+TheHouse = Annotated[House, Depends(house_of)]
+Rates = Annotated[RateLimiter, Depends(rates_of)]
+Address = Annotated[str, Depends(address_of)]

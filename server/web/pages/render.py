@@ -1,0 +1,111 @@
+"""One way to make a page: a template, who is reading, the moment, and a token for its forms."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.staticfiles import StaticFiles
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup
+
+from server.refusal import Refusal
+from server.service.caller import Caller
+from server.service.refusals import refuse
+from server.web.auth import caller_of
+from server.web.deps import house_of
+from server.web.pages import words
+
+_HERE: Final = Path(__file__).resolve().parent.parent
+# A form has a few fields of text; files are not taken by pages.
+FIELDS_MAX: Final = 40
+
+
+@pass_context
+def _moment(context: Context, moment: datetime | None) -> Markup:
+    """Both ways to say a time: how long ago, and when."""
+    if moment is None:
+        return Markup("–")
+    now, zone = context["now"], context["zone"]
+    return Markup('<time datetime="{}">{} <small>({})</small></time>').format(
+        moment.isoformat(), words.ago(moment, now), words.clock(moment, now, zone)
+    )
+
+
+@pass_context
+def _clock(context: Context, moment: datetime) -> Markup:
+    """The time alone, for tables that are already in order of time."""
+    said = words.clock(moment, context["now"], context["zone"])
+    return Markup('<time datetime="{}">{}</time>').format(moment.isoformat(), said)
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(moment=_moment, clock=_clock, said=lambda word: str(word).replace("_", " "))
+    return made
+
+
+TEMPLATES: Final = _environment()
+
+
+def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page. Times stand in the reader's zone, for strangers in the one that `zone` names (UTC)."""
+    house, who = house_of(request), caller_of(request, must_be_ours=False)
+    given: Mapping[str, Any] = {
+        "who": who,
+        "zone": who.zone if who else "UTC",
+        "now": house.clock(),
+        "csrf": getattr(request.state, "csrf", ""),
+        "path": request.url.path,
+        "done": request.query_params.get("done", "")[:200],
+        "demo": house.settings.smtp_url is not None and "127.0.0.1" in house.settings.smtp_url,
+        **values,
+    }
+    return HTMLResponse(TEMPLATES.get_template(template).render(given), status)
+
+
+def go(to: str, done: str = "") -> RedirectResponse:
+    """After a form: read the next page, with a word about what was done."""
+    joint = "&" if "?" in to else "?"
+    return RedirectResponse(f"{to}{joint}done={quote(done)}" if done else to, status_code=303)
+
+
+async def form(request: Request, who: Caller | None) -> dict[str, str]:
+    """The fields of a form that one of our pages showed to this reader. Refusals: csrf.
+
+    A signed-in reader's form carries the token of the session. A stranger has no session to ride on; there the
+    cookie's SameSite and the absence of any right are what protects.
+    """
+    async with request.form(max_files=0, max_fields=FIELDS_MAX) as raw:
+        fields = {name: value.strip() for name, value in raw.items() if isinstance(value, str)}
+    if who is not None:
+        expected = getattr(request.state, "csrf", "")
+        if not expected or not hmac.compare_digest(fields.get("csrf", "").encode(), expected.encode()):
+            raise refuse("csrf")
+    return fields
+
+
+def render_refusal(request: Request, refusal: Refusal, status: int) -> Response:
+    """A refusal as a page: what happened, what to do, and the way on. Whoever must sign in is led there."""
+    if refusal.code == "sign_in_needed" and request.method == "GET":
+        return go(f"/sign-in?next={quote(request.url.path)}")
+    return page(request, "refusal.html", status=status, refusal=refusal)
+
+
+def install(app: FastAPI) -> None:
+    """Let refusals outside of /api show as pages, and serve our few static files."""
+    app.state.render_refusal = render_refusal
+    app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")

@@ -1,0 +1,44 @@
+"""How pages say times and places: a relative age always with the absolute time beside it, in the reader's zone."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+_STEPS: Final = (
+    (timedelta(minutes=1), timedelta(seconds=1), "second"),
+    (timedelta(hours=1), timedelta(minutes=1), "minute"),
+    (timedelta(days=1), timedelta(hours=1), "hour"),
+    (timedelta(days=14), timedelta(days=1), "day"),
+    (timedelta(days=70), timedelta(weeks=1), "week"),
+)
+
+
+def duration(span: timedelta) -> str:
+    """`3 minutes`, `5 days`, `2 months`: one unit, rounded down, as people say it."""
+    for below, unit, name in _STEPS:
+        if span < below:
+            return _count(span // unit, name)
+    return _count(span // timedelta(days=30), "month")
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """`3 minutes ago`, `just now`, `in 2 hours`."""
+    past = now - moment
+    if abs(past) < timedelta(seconds=10):
+        return "just now"
+    return f"{duration(past)} ago" if past > timedelta(0) else f"in {duration(-past)}"
+
+
+def clock(moment: datetime, now: datetime, zone: str) -> str:
+    """`today 14:10`, `yesterday 08:05`, `Thu 12 Nov 03:20`; another year is named."""
+    local, today = moment.astimezone(ZoneInfo(zone)), now.astimezone(ZoneInfo(zone)).date()
+    day = {0: "today", 1: "yesterday", -1: "tomorrow"}.get((today - local.date()).days)
+    if day is None:
+        day = f"{local:%a} {local.day} {local:%b}" + ("" if local.year == today.year else f" {local.year}")
+    return f"{day} {local:%H:%M}"
