@@ -222,11 +222,12 @@ def load(environ: Mapping[str, str]) -> Settings:
 
 
 def _unknown(name: str, known: list[str]) -> Refusal:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+    words = [each.removeprefix(PREFIX) for each in known]
+    near = difflib.get_close_matches(name.removeprefix(PREFIX), words, n=1, cutoff=0.0)
     return invalid(
         "setting_unknown",
         f"There is no setting {name}.",
-        f"Did you mean {near[0]}? `python -m server settings` prints them all.",
+        f"The nearest one is {PREFIX}{near[0]}. `python -m server settings` prints them all.",
         name,
     )
 

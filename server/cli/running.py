@@ -36,21 +36,6 @@ def up() -> None:
 
 def web() -> None:
     """Run the API and the pages, and beside them letters, sweeps and commands to gateways. Migrates first."""
-    told = _ready()
-    from server.web.run import run
-
-    run(told)
-
-
-def ingest() -> None:
-    """Run the way from the broker to the database. Migrates first."""
-    told = _ready()
-    from server.ingest.run import run
-
-    run(told)
-
-
-def _ready() -> Settings:
     told = settings()
     set_up_log(told.log_format)
     engine = wiring.open_engine(told, "hearsight start")
@@ -58,7 +43,18 @@ def _ready() -> Settings:
         wiring.prepare(told, engine)
     finally:
         engine.dispose()
-    return told
+    from server.web.run import run
+
+    run(told)
+
+
+def ingest() -> None:
+    """Run the way from the broker to the database. Waits for a database that `up`, `web` or `migrate` made ready."""
+    told = settings()
+    set_up_log(told.log_format)
+    from server.ingest.run import run
+
+    run(told)
 
 
 def migrate() -> None:

@@ -293,7 +293,8 @@ class OwnPostgres:
         if self._log_path.exists() and self._log_path.stat().st_size > _MAX_LOG_BYTES:
             self._log_path.replace(self._log_path.with_suffix(".log.1"))
         until = time.monotonic() + _START_S
-        with self._log_path.open("ab") as log:
+        # It may quote what a failing statement said.
+        with os.fdopen(os.open(self._log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
             while True:
                 start_of_words = self._log_path.stat().st_size
                 # If we die, SIGINT: what a stop by us would have sent.
