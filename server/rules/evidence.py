@@ -93,7 +93,7 @@ def _of_row(row: Heard, ends: list[Sighting], sites: dict[str, Site], zone: str)
     span = words.moment(ends[0].at, zone)
     if len(ends) > 1:
         span += f" to {words.moment(ends[-1].at, zone)}, {words.times(row.count, 'frame', 'frames')}"
-    text = f"Heard by {words.RECEIVER[row.gateway_class]}{where}: {span}."
+    text = f"Tag {row.serial} heard by {words.RECEIVER[row.gateway_class]}{where}: {span}."
     named = row.gateway if row.gateway_class in (GatewayClass.OWN_SITE, GatewayClass.VEHICLE) else ""
     return Evidence(EvidenceKind.SIGHTING, named, ends[0].at, text)
 

@@ -61,6 +61,8 @@ def _statements(
         who = said.source if viewer.role is Role.OWNER else f"{said.source} ({said.by})"
         word = CUSTOMER_WORD[verdict.verdict] if viewer.role is Role.OWNER else verdict.verdict
         what = f"“{words.said(said, zone)}” of unit {verdict.slot}, by {who}, {words.moment(said.said_at, zone)}"
+        if said.latest != said.said_at:
+            what += f" (of {words.moment(said.latest, zone)}{'' if said.earliest else ' or before'})"
         yield f"{what}{', replayed' if said.replay else ''}: {word}. {verdict.why}"
         yield from _reasons(verdict.evidence, told)
 

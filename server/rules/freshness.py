@@ -80,13 +80,27 @@ def judge(rows: Iterable[Heard], policy: Policy, moment: Moment) -> tuple[Sighti
 
 
 def _ends(rows: Iterable[Heard], moment: Moment) -> Iterable[Sighting]:
-    for row in dict.fromkeys(rows):
+    for row in _once(rows):
         if moment.passed(max(row.first_at, row.first_reached_at)):
             yield Sighting(row, row.first_at, row.first_uptime_s, row.first_reached_at)
         if (row.last_at, row.last_uptime_s) != (row.first_at, row.first_uptime_s) and moment.passed(
             max(row.last_at, row.reached_us_at)
         ):
             yield Sighting(row, row.last_at, row.last_uptime_s, row.reached_us_at)
+
+
+def _once(rows: Iterable[Heard]) -> Iterable[Heard]:
+    """Each row once; of one that reached us twice, the earlier arrival of each end."""
+    kept: dict[Heard, Heard] = {}
+    for row in rows:
+        what = replace(row, first_reached_at=row.first_at, reached_us_at=row.last_at)
+        known = kept.get(what, row)
+        kept[what] = replace(
+            row,
+            first_reached_at=min(known.first_reached_at, row.first_reached_at),
+            reached_us_at=min(known.reached_us_at, row.reached_us_at),
+        )
+    return kept.values()
 
 
 def _by_boot(known: list[Sighting]) -> dict[tuple[int, int], list[Sighting]]:

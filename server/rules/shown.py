@@ -34,6 +34,10 @@ CUSTOMER_WORD: Final[Mapping[Verdict, str]] = {
 ANSWER_S: Final = 86_400
 
 
+# Somebody imitating a tag changes nothing about its order, so it changes no sentence either: support reads the finding.
+QUIET: Final = frozenset({"R-34"})
+
+
 @dataclass(frozen=True, slots=True)
 class SlotShown:
     """One unit in three columns. None = nothing beyond the order. `word` is the customer's word for what was stated."""
@@ -66,7 +70,7 @@ def project(case: Case, steps: Sequence[StepVerdict], findings: Sequence[Finding
     slots = [_project_slot(case, unit, steps, findings) for unit in case.slots]
     if not slots:
         return Shown("This order has no units.", (), "", None, ())
-    troubled = {f.slot for f in findings}
+    troubled = {f.slot for f in findings if f.rule.id not in QUIET}
     worst = min(slots, key=lambda s: (s.slot not in troubled and None not in troubled, far(s.shown), s.slot))
     sentence = worst.sentence
     if any(s.sentence != worst.sentence for s in slots):
@@ -80,7 +84,7 @@ def _project_slot(case: Case, unit: SlotCase, steps: Sequence[StepVerdict], find
     mine = {s.step: s for s in steps if s.slot == number}
     evidenced = _evidenced(mine)
     stated = _stated(unit)
-    open_rules = {f.rule.id: f for f in findings if f.slot in (number, None)}
+    open_rules = {f.rule.id: f for f in findings if f.slot in (number, None) and f.rule.id not in QUIET}
     sentence, telling = _sentence(case, unit, mine, evidenced, open_rules)
     evidence = mine[telling].evidence if telling else ()
     reasons = (evidence[0].text, evidence[-1].text) if len(evidence) > 1 else tuple(e.text for e in evidence)

@@ -1,7 +1,7 @@
-"""Reads a story file and makes the facts that a store would hold if the story had been played: for tests of rules only.
+"""Reads a story file and makes the facts that a store would hold if the story had been played: for tests of rules.
 
-Sightings are thinned as the store thins them: one `Heard` per tag, boot, gateway, stretch and UTC day. The product itself
-gets a story through radio and HTTP (`demo/`); this reader exists so that rules can be tested without either.
+Sightings are thinned as the store thins them: one `Heard` per tag, boot, gateway, stretch and UTC day. The product
+itself gets a story through radio and HTTP (`demo/`); this reader exists so that rules can be tested without either.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from server.rules.facts import (
     BeaconMode,
     Gateway,
     GatewayClass,
-    Heard,
     Healthy,
+    Heard,
     Line,
     Order,
     OrderFacts,
@@ -200,7 +200,7 @@ class _Reader:
             end = self.utc(truth["to"]) if "to" in truth else self.ends_at
             every = timedelta(seconds=truth.get("every_s", self.raw["story"]["every_s"]))
             for offset, name in enumerate(truth["heard_by"]):
-                # Two receivers of one room hear the same beacon at the same moment; the offset keeps their frames apart.
+                # Two receivers of one room do not hear each the same frame; the offset keeps theirs apart.
                 yield from self.rows(truth, gateways[name], begin + timedelta(seconds=10 * offset), end, every)
 
     def rows(
