@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from server.store.among import among
 from server.store.tables import channels, lost_marks, notices
 
 
@@ -60,7 +61,7 @@ def living(tx: Connection, serial: int) -> LostMark | None:
 
 def living_among(tx: Connection, serials: Collection[int]) -> tuple[LostMark, ...]:
     """The marks of those of these tags that are missed now."""
-    query = select(lost_marks).where(lost_marks.c.until.is_(None), lost_marks.c.serial.in_(sorted(serials)))
+    query = select(lost_marks).where(lost_marks.c.until.is_(None), among(lost_marks.c.serial, serials))
     return tuple(_mark(row) for row in tx.execute(query.order_by(lost_marks.c.serial)))
 
 

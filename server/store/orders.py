@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from server.store.among import among
 from server.store.tables import order_links, orders, slots, statements
 
 
@@ -107,7 +108,7 @@ def numbers_of_serials(tx: Connection, serials: list[int]) -> dict[int, tuple[st
     serial = statements.c.payload["serial"].astext.cast(statements.c.no.type)
     query = (
         select(serial, statements.c.order_number)
-        .where(statements.c.kind == "serial_bound", serial.in_(serials))
+        .where(statements.c.kind == "serial_bound", among(serial, serials))
         .distinct()
         .order_by(serial, statements.c.order_number)
     )

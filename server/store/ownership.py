@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from server.store.among import among
 from server.store.tables import accounts, challenges, claims, ownership, units
 
 
@@ -90,7 +91,7 @@ def of_account(tx: Connection, account_no: int) -> tuple[Owned, ...]:
 
 def owned_among(tx: Connection, serials: Collection[int]) -> frozenset[int]:
     """Those of these tags that have an owner now."""
-    query = select(ownership.c.serial).where(ownership.c.until.is_(None), ownership.c.serial.in_(sorted(serials)))
+    query = select(ownership.c.serial).where(ownership.c.until.is_(None), among(ownership.c.serial, serials))
     return frozenset(tx.execute(query).scalars())
 
 
