@@ -11,9 +11,13 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+
+Client = paho.Client
+Message = paho.MQTTMessage
+ErrorCode = MQTTErrorCode
 
 KEEPALIVE_S: Final = 30
 # Back-off of paho's own reconnecting: quick after a restart of the broker, patient while it is away.

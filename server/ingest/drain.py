@@ -15,9 +15,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import paho.mqtt.client as paho
-from paho.mqtt.enums import MQTTErrorCode
-
 from server import mqtt
 from server.ingest import metrics
 from server.ingest.inbox import WAITING_MAX, Delivery, Inbox
@@ -49,7 +46,7 @@ class Drain:
         self._wake_out, self._wake_in = socket.socketpair()
         for end in (self._wake_out, self._wake_in):
             end.setblocking(False)
-        self._client: paho.Client | None = None
+        self._client: mqtt.Client | None = None
         self._connection = 0  # counts connections; a delivery carries the number of its own
         self._read = 0
         self._accepted = False
@@ -104,7 +101,7 @@ class Drain:
         else:
             self._client = client
 
-    def _serve(self, client: paho.Client) -> None:
+    def _serve(self, client: mqtt.Client) -> None:
         """Reads, acknowledges and keeps the connection alive until it ends."""
         while (sock := client.socket()) is not None:
             self._wait(client, sock)
@@ -120,7 +117,7 @@ class Drain:
             metrics.CONNECTIONS.labels("lost" if self._accepted else "not_accepted").inc()
             self._log.warning("broker_connection_lost", accepted=self._accepted)
 
-    def _wait(self, client: paho.Client, sock: Any) -> None:
+    def _wait(self, client: mqtt.Client, sock: Any) -> None:
         """Until there is something to read, to write or to answer, or a second has gone."""
         pending = getattr(sock, "pending", None)  # TLS may hold bytes that select does not see
         held = self._may_read() and pending is not None and pending() > 0
@@ -136,14 +133,14 @@ class Drain:
         """Before the broker accepted us there is its answer to read; afterwards only as much as there is room for."""
         return not self._accepted or (self._taking and not self._inbox.full)
 
-    def _read_all(self, client: paho.Client) -> None:
+    def _read_all(self, client: mqtt.Client) -> None:
         """One batch after the other while they come; anything else ends the turn."""
         for _ in range(_READ_MAX):
             before = self._read
-            if client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS or self._read == before or not self._may_read():
+            if client.loop_read() != mqtt.ErrorCode.MQTT_ERR_SUCCESS or self._read == before or not self._may_read():
                 return
 
-    def _send_answers(self, client: paho.Client) -> None:
+    def _send_answers(self, client: mqtt.Client) -> None:
         while self._accepted and self._answers:
             deliveries, messages = self._answers.popleft()
             for delivery in deliveries:
@@ -153,10 +150,10 @@ class Drain:
                     client.ack(delivery.mid, 1)
             for message in messages:
                 sent = client.publish(message.topic, message.payload, qos=1)
-                if sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
+                if sent.rc == mqtt.ErrorCode.MQTT_ERR_QUEUE_SIZE:
                     metrics.RECEIPTS_LOST.inc()
 
-    def _on_connect(self, client: paho.Client, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
+    def _on_connect(self, client: mqtt.Client, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
             metrics.CONNECTIONS.labels("refused").inc()
             self._log.error("broker_refused", reason=str(reason))
@@ -167,7 +164,7 @@ class Drain:
         client.subscribe(topics.ALL_BATCHES, qos=1)
         self._log.info("broker_connected", session_present=flags.session_present, protocol=client.protocol.name)
 
-    def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+    def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.Message) -> None:
         self._read += 1
         try:
             topic = message.topic
