@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,7 +59,7 @@ class Device:
         self._around = around
         self._session: GattSession | None = None
         self._peripheral: Peripheral | None = None
-        self._cancel: asyncio.Event | None = None
+        self._attempt: asyncio.Event | None = None  # set when the attempt to connect is given up
         props = {
             "Address": Variant("s", advert.address),
             "AddressType": Variant("s", advert.address_type),
@@ -98,21 +99,22 @@ class Device:
     async def _connect(self, _call: Call) -> None:
         if self.connected:
             return
-        if self._cancel is not None:
+        if self._attempt is not None:
             raise BluezError("InProgress", "Operation already in progress")
-        self._cancel = asyncio.Event()
+        self._attempt = attempt = asyncio.Event()
         try:
-            await self._set_up_link(self._cancel)
+            await self._set_up_link(attempt)
         finally:
-            self._cancel = None
+            if self._attempt is attempt:
+                self._attempt = None
 
-    async def _set_up_link(self, cancel: asyncio.Event) -> None:
+    async def _set_up_link(self, attempt: asyncio.Event) -> None:
         rules = self._around.rules
         failure = rules.next_failures.popleft() if rules.next_failures else None
         if failure is None and rules.fails_while_discovering and self._around.discovering():
             failure = ABORTED
         peripheral = self._around.peripheral(self.address)
-        await _wait(cancel, rules.setup_s if peripheral is not None or failure else rules.give_up_s)
+        await _wait(attempt, rules.setup_s if peripheral is not None or failure else rules.give_up_s)
         if failure is not None:
             self._blink(failure)
             raise BluezError("Failed", failure)
@@ -134,16 +136,15 @@ class Device:
             self._show(Connected=False)
 
     def _disconnect(self, _call: Call) -> None:
-        if self._cancel is not None:
-            self._cancel.set()
-        elif not self.connected:
+        if self._attempt is None and not self.connected:
             raise BluezError("NotConnected", "Not Connected")
         self.drop_link()
 
     def drop_link(self) -> None:
-        """The connection ends, whoever ended it. Safe when there is none."""
-        if self._cancel is not None:
-            self._cancel.set()
+        """The connection or the attempt at one ends, whoever ended it. Safe when there is none."""
+        if self._attempt is not None:
+            self._attempt.set()
+            self._attempt = None  # at once: bluetoothd takes the next Connect while it says no to this one
         if not self.connected or self._peripheral is None:
             return
         self.connected = False
@@ -236,13 +237,12 @@ def _merge(
         changed[name] = Variant(signature, merged)
 
 
-async def _wait(cancel: asyncio.Event, seconds: float) -> None:
-    """Wait, unless Disconnect cancels the attempt."""
-    try:
-        await asyncio.wait_for(cancel.wait(), seconds)
-    except TimeoutError:
-        return
-    raise BluezError("Failed", CANCELLED)
+async def _wait(attempt: asyncio.Event, seconds: float) -> None:
+    """Wait, unless the attempt is given up."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(attempt.wait(), seconds)
+    if attempt.is_set():
+        raise BluezError("Failed", CANCELLED)
 
 
 def _no_pairing(_call: Call) -> None:

@@ -115,7 +115,7 @@ class ObjectTree:
     def add(self, path: str, interfaces: dict[str, Interface]) -> None:
         """Show an object with all its interfaces in one InterfacesAdded."""
         self._objects[path] = interfaces
-        shown = {name: interface.props for name, interface in interfaces.items()}
+        shown = _as_they_stand(interfaces)
         self._signal("/", OBJECT_MANAGER, "InterfacesAdded", "oa{sa{sv}}", [path, shown])
 
     def remove(self, path: str) -> None:
@@ -188,11 +188,7 @@ class ObjectTree:
 
     # ------------------------------------------------------------------------------------ standard interfaces
     def _get_managed_objects(self, _path: str, _call: Call) -> Result:
-        shown = {
-            path: {name: interface.props for name, interface in interfaces.items()}
-            for path, interfaces in self._objects.items()
-        }
-        return Result((shown,))
+        return Result(({path: _as_they_stand(interfaces) for path, interfaces in self._objects.items()},))
 
     def _properties_of(self, path: str, name: str) -> Interface:
         found = self._objects.get(path, {}).get(name)
@@ -208,7 +204,7 @@ class ObjectTree:
         return Result((value,))
 
     def _get_all(self, path: str, call: Call) -> Result:
-        return Result((self._properties_of(path, call.body[0]).props,))
+        return Result((dict(self._properties_of(path, call.body[0]).props),))
 
     def _set(self, path: str, call: Call) -> None:
         interface, name, value = call.body
@@ -226,6 +222,11 @@ class ObjectTree:
             names.append(OBJECT_MANAGER)
         inside = [f'<interface name="{name}"/>' for name in names] + [f'<node name="{c}"/>' for c in children]
         return Result(("<node>" + "".join(inside) + "</node>",))
+
+
+def _as_they_stand(interfaces: Mapping[str, Interface]) -> dict[str, dict[str, Variant]]:
+    """A copy: a message may wait for its turn while the properties go on changing."""
+    return {name: dict(interface.props) for name, interface in interfaces.items()}
 
 
 _STANDARD: dict[tuple[str | None, str], tuple[str, str, Callable[[ObjectTree, str, Call], Result | None]]] = {
