@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection
 
 from server.service.broker_list import BrokerList
 from server.service.refusals import refuse
+from server.service.zones import check_zone
 from server.settings import Settings
 from server.store import audit, gateways
 from server.store.audit import Entry
@@ -235,10 +235,7 @@ def create_site(tx: Connection, site: NewSite, now: datetime, *, actor: str) -> 
     """A site of ours; False if the same one is known. Refusals: site_invalid, zone_unknown, site_exists."""
     if not _SITE_NAME.match(site.site):
         raise refuse("site_invalid", detail="its name has 1 to 32 small letters, digits and hyphens")
-    try:
-        ZoneInfo(site.zone)
-    except (ValueError, OSError):
-        raise refuse("zone_unknown", zone=site.zone[:64]) from None
+    check_zone(site.zone)
     _check_calendar(site)
     if gateways.add_site(tx, site):
         audit.add(tx, Entry(now, actor, "site_made", f"site:{site.site}", {"name": site.name}))

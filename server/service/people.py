@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
 from server.rules.authority import Role
 from server.service.caller import Caller
 from server.service.refusals import refuse
+from server.service.zones import check_zone
 from server.store import accounts, audit
 from server.store.accounts import Account
 from server.store.audit import Entry
@@ -50,7 +50,7 @@ def create(
     email = email.strip().lower()
     if not is_email(email):
         raise refuse("email_invalid")
-    _check_zone(zone)
+    check_zone(zone)
     account = accounts.add(tx, email, name.strip()[:200] or email.partition("@")[0], role, zone, now)
     if account is None:
         raise refuse("email_taken")
@@ -58,16 +58,9 @@ def create(
     return account
 
 
-def _check_zone(zone: str) -> None:
-    try:
-        ZoneInfo(zone)
-    except (ValueError, OSError):
-        raise refuse("zone_unknown", zone=zone[:64]) from None
-
-
 def set_profile(tx: Connection, who: Caller, name: str, zone: str) -> None:
     """The caller's own name and time zone. Refusals: zone_unknown."""
-    _check_zone(zone)
+    check_zone(zone)
     accounts.change(tx, who.account_no, name=name.strip()[:200] or who.name, zone=zone)
 
 
