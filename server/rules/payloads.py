@@ -12,6 +12,11 @@ from dataclasses import MISSING, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 
+# A mail fits; a pasted log file does not.
+TEXT_MAX = 4_000
+# Above it JavaScript rounds.
+INT_MAX = 2**53 - 1
+
 
 class PayloadError(ValueError):
     """A payload that cannot be read. `code` is one of payload_unknown_key, payload_missing_key, payload_bad_value."""
@@ -170,13 +175,28 @@ def _moment(value: object) -> datetime:
     return moment.astimezone(UTC)
 
 
-def _exact(kind: type) -> Callable[[object], object]:
-    def read(value: object) -> object:
-        if type(value) is not kind:
-            raise ValueError(f"expected {kind.__name__}")
-        return value
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("expected text")
+    if len(value) > TEXT_MAX:
+        raise ValueError(f"longer than {TEXT_MAX} characters")
+    if "\0" in value or (not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value)):
+        raise ValueError("holds a character that no database keeps")
+    return value
 
-    return read
+
+def _whole(value: object) -> int:
+    if type(value) is not int:
+        raise ValueError("expected a whole number")
+    if abs(value) > INT_MAX:
+        raise ValueError("a number beyond what JSON readers agree on")
+    return value
+
+
+def _truth(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("expected true or false")
+    return value
 
 
 def _word(kind: type[StrEnum]) -> Callable[[object], object]:
@@ -189,10 +209,10 @@ def _word(kind: type[StrEnum]) -> Callable[[object], object]:
 
 
 _READERS: Mapping[str, Callable[[object], object]] = {
-    "str": _exact(str),
-    "int": _exact(int),
-    "bool": _exact(bool),
-    "int | None": lambda value: None if value is None else _exact(int)(value),
+    "str": _text,
+    "int": _whole,
+    "bool": _truth,
+    "int | None": lambda value: None if value is None else _whole(value),
     "datetime": _moment,
     "ShipmentStatus": _word(ShipmentStatus),
     "PromiseKind": _word(PromiseKind),

@@ -7,18 +7,14 @@ from datetime import date, datetime, timedelta
 
 import pytest
 
-from server.rules.authority import Action, Role, may, who
-from server.rules.facts import ActKind, BeaconMode, Correction, OrderFacts, Place, Slot, Source, StatementKind, Unit
+from server.rules.facts import OrderFacts, Slot, StatementKind
 from server.rules.findings.finding import Finding
-from server.rules.findings.registry import CATALOGUE, FINDERS, authority
 from server.rules.payloads import Contact, Payment, PromiseEnded
 from server.rules.promises import CONDITIONS, PromiseState
 from tests.server.rules.build import (
-    HOME,
     PACKED,
     SERIAL,
     STOCKED,
-    act,
     at,
     bound,
     dispatched,
@@ -32,7 +28,6 @@ from tests.server.rules.build import (
     scan,
     step,
     verdict,
-    without_health,
 )
 
 SECOND = timedelta(seconds=1)
@@ -317,116 +312,3 @@ def test_r35_a_serial_for_the_whole_order_binds_only_a_single_unit() -> None:
     said = replace(dispatched(at("Tue 10:00")), slot=None)
     assert "R-35" not in rules(judge(facts(whole, said), at("Tue 12:00")))
     assert "R-35" in rules(judge(facts(whole, said, slots=2), at("Tue 12:00")))
-
-
-# -- silence, corrections, disagreement -------------------------------------------------------------------------
-def test_silence_of_a_silent_unit_is_unknown() -> None:
-    said = (bound(at("Mon 10:00")), dispatched(at("Tue 10:00")))
-    beacon = judge(facts(*said), at("Thu 10:00"))
-    silent = judge(facts(*said, unit=Unit(SERIAL, beacon_mode=BeaconMode.SILENT)), at("Thu 10:00"))
-    deaf = judge(without_health(facts(*said)), at("Thu 10:00"))
-    assert [verdict(w, "said") for w in (beacon, silent, deaf)] == ["stated", "unknown", "unknown"]
-    assert not any(f.rule.needs_radio for f in silent.findings)
-
-
-def test_the_carriers_denial_contradicts_only_when_evidence_is_due() -> None:
-    said = (*PACKED, label(at("Tue 09:00")), dispatched(at("Tue 10:00")))
-    early = judge(facts(*said, scan(at("Tue 12:00"), "unknown", physical=False, found=False)), at("Wed 09:00"))
-    assert verdict(early, "said") == "stated"
-    late = judge(facts(*said, scan(at("Wed 08:00"), "unknown", physical=False, found=False)), at("Wed 09:00"))
-    assert verdict(late, "said") == "contradicted"
-    assert late.shown.sentence == "Our record says dispatched. Another source says otherwise."
-
-
-def test_a_correction_takes_the_word_back_and_the_row_stays() -> None:
-    wrong = dispatched(at("Tue 10:00"))
-    taken_back = replace(
-        say(StatementKind.DISPATCHED, at("Wed 09:00"), ref="error"),
-        corrects=wrong.id,
-        correction=Correction.DID_NOT_OCCUR,
-    )
-    weighing = judge(facts(*PACKED, wrong, taken_back), at("Wed 10:00"))
-    assert not weighing.findings
-    assert "said" not in {v.statement for v in weighing.verdicts}
-    assert "R-05" in rules(judge(facts(*PACKED, wrong, taken_back), at("Wed 08:59")))
-
-
-def test_one_scan_supports_and_a_second_source_proves() -> None:
-    scanned = (*PACKED, label(at("Tue 10:00")), scan(at("Tue 18:00")))
-    assert step(judge(facts(*scanned), at("Wed 09:00")), "left") == "supported"
-    assert step(judge(facts(*scanned, hear("phone", at("Wed 08:00"))), at("Wed 09:00")), "left") == "proved"
-    assert step(judge(facts(*PACKED, hear("phone", at("Wed 08:00"))), at("Wed 09:00")), "left") == "supported"
-
-
-def test_two_receivers_of_one_owner_are_one_witness() -> None:
-    elsewhere = Place(40.0, -80.0, 20.0)
-    one = (hear("phone", at("Wed 08:00"), place=elsewhere), hear("phone2", at("Wed 08:00"), place=elsewhere))
-    assert step(judge(facts(*PACKED, *one), at("Wed 09:00")), "left") == "supported"
-    two = (*one, hear("cafe", at("Wed 08:00"), place=elsewhere))
-    assert step(judge(facts(*PACKED, *two), at("Wed 09:00")), "left") == "proved"
-
-
-def test_the_van_that_passes_the_house_has_not_delivered() -> None:
-    passing = (*PACKED, hear("van", at("Wed 09:00"), at("Wed 10:00"), place=HOME))
-    assert step(judge(facts(*passing), at("Wed 12:00")), "delivered") == "unknown"
-    at_home = (*passing, hear("cafe", at("Wed 11:00")))
-    assert step(judge(facts(*at_home), at("Wed 12:00")), "delivered") == "supported"
-
-
-def test_the_ladder_of_activation() -> None:
-    code = act(ActKind.CLAIMED, at("Fri 10:00"))
-    heard = hear("phone", at("Fri 11:00"))
-    receipt = act(ActKind.ACTIVATED, at("Fri 10:05"))
-    rungs = [(PACKED, "unknown"), ((*PACKED, code), "stated"), ((*PACKED, code, heard), "supported")]
-    rungs.append(((*PACKED, code, receipt), "proved"))
-    for parts, word in rungs:
-        weighing = judge(facts(*parts), at("Fri 12:00"))
-        assert (step(weighing, "activated"), weighing.activations[0].verdict) == (word, word)
-
-
-# -- catalogue and authority --------------------------------------------------------------------------------------
-def test_every_rule_has_its_place() -> None:
-    assert list(CATALOGUE) == [f"R-{n:02}" for n in range(1, 36)]
-    assert set(FINDERS) == {"R-02", "R-04", "R-05", "R-12", "R-17", "R-34", "R-35"}
-    for rule in CATALOGUE.values():
-        assert all((rule.title, rule.true, rule.do, authority(rule)))
-        assert "shipped" not in rule.customer.lower(), "a customer never reads it from a finding"
-    needing_radio = {n for n, r in CATALOGUE.items() if r.needs_radio}
-    assert needing_radio == {f"R-{n}" for n in (17, 25, 26, 27, 29, 30, 31, 32, 33, 34)}
-
-
-@pytest.mark.parametrize(
-    ("role", "action", "amount", "allowed"),
-    [
-        (Role.AGENT, Action.FULL_REFUND, 100_00, True),
-        (Role.AGENT, Action.FULL_REFUND, 100_01, False),
-        (Role.LEAD, Action.FULL_REFUND, 300_00, True),
-        (Role.LEAD, Action.FULL_REFUND, 300_01, False),
-        (Role.FINANCE, Action.FULL_REFUND, 9_999_00, True),
-        (Role.AGENT, Action.EXPRESS_RESHIP, 0, True),
-        (Role.AGENT, Action.REPLACE_LEFT_UNIT, 0, False),
-        (Role.LEAD, Action.REPLACE_LEFT_UNIT, 0, True),
-        (Role.OWNER, Action.SEE_ORDER, 0, False),
-        (Role.OWNER, Action.SEE_OWN_PLACES, 0, True),
-        (Role.SUPERVISOR, Action.SEE_OWN_PLACES, 0, False),
-        (Role.OPERATOR, Action.FULL_REFUND, 0, False),
-    ],
-)
-def test_who_may_do_what(role: Role, action: Action, amount: int, allowed: bool) -> None:
-    answer = may(role, action, amount)
-    assert answer.allowed == allowed
-    assert answer.code == "allowed" if allowed else answer.code in ("not_your_role", "above_your_limit")
-
-
-def test_overriding_a_refutation_takes_two_people_or_in_a_small_shop_a_second_look() -> None:
-    team = may(Role.SUPERVISOR, Action.OVERRIDE_REFUTED)
-    solo = may(Role.SUPERVISOR, Action.OVERRIDE_REFUTED, profile="solo")
-    assert (team.people, team.code) == (2, "allowed")
-    assert (solo.people, solo.code) == (1, "allowed_after_delay")
-    assert "two people" in who(Action.OVERRIDE_REFUTED)
-
-
-def test_a_carriers_word_outranks_ours_and_nobody_claims_a_rank() -> None:
-    assert scan(at("Mon 10:00")).rank > scan(at("Mon 10:00"), physical=False).rank > bound(at("Mon 10:00")).rank
-    assert bound(at("Mon 10:00")).rank > dispatched(at("Mon 10:00")).rank
-    assert say(StatementKind.NOTE, at("Mon 10:00"), source=Source.CUSTOMER).rank == 1

@@ -1,0 +1,63 @@
+"""The catalogue of rules has all thirty-five, and the table of authority says what it should."""
+
+from __future__ import annotations
+
+import pytest
+
+from server.rules.authority import Action, Role, may, who
+from server.rules.facts import Source, StatementKind
+from server.rules.findings.registry import CATALOGUE, FINDERS, authority
+from tests.server.rules.build import (
+    at,
+    bound,
+    dispatched,
+    say,
+    scan,
+)
+
+
+def test_every_rule_has_its_place() -> None:
+    assert list(CATALOGUE) == [f"R-{n:02}" for n in range(1, 36)]
+    assert set(FINDERS) == {"R-02", "R-04", "R-05", "R-12", "R-17", "R-34", "R-35"}
+    for rule in CATALOGUE.values():
+        assert all((rule.title, rule.true, rule.do, authority(rule)))
+        assert "shipped" not in rule.customer.lower(), "a customer never reads it from a finding"
+    needing_radio = {n for n, r in CATALOGUE.items() if r.needs_radio}
+    assert needing_radio == {f"R-{n}" for n in (17, 25, 26, 27, 29, 30, 31, 32, 33, 34)}
+
+
+@pytest.mark.parametrize(
+    ("role", "action", "amount", "allowed"),
+    [
+        (Role.AGENT, Action.FULL_REFUND, 100_00, True),
+        (Role.AGENT, Action.FULL_REFUND, 100_01, False),
+        (Role.LEAD, Action.FULL_REFUND, 300_00, True),
+        (Role.LEAD, Action.FULL_REFUND, 300_01, False),
+        (Role.FINANCE, Action.FULL_REFUND, 9_999_00, True),
+        (Role.AGENT, Action.EXPRESS_RESHIP, 0, True),
+        (Role.AGENT, Action.REPLACE_LEFT_UNIT, 0, False),
+        (Role.LEAD, Action.REPLACE_LEFT_UNIT, 0, True),
+        (Role.OWNER, Action.SEE_ORDER, 0, False),
+        (Role.OWNER, Action.SEE_OWN_PLACES, 0, True),
+        (Role.SUPERVISOR, Action.SEE_OWN_PLACES, 0, False),
+        (Role.OPERATOR, Action.FULL_REFUND, 0, False),
+    ],
+)
+def test_who_may_do_what(role: Role, action: Action, amount: int, allowed: bool) -> None:
+    answer = may(role, action, amount)
+    assert answer.allowed == allowed
+    assert answer.code == "allowed" if allowed else answer.code in ("not_your_role", "above_your_limit")
+
+
+def test_overriding_a_refutation_takes_two_people_or_in_a_small_shop_a_second_look() -> None:
+    team = may(Role.SUPERVISOR, Action.OVERRIDE_REFUTED)
+    solo = may(Role.SUPERVISOR, Action.OVERRIDE_REFUTED, profile="solo")
+    assert (team.people, team.code) == (2, "allowed")
+    assert (solo.people, solo.code) == (1, "allowed_after_delay")
+    assert "two people" in who(Action.OVERRIDE_REFUTED)
+
+
+def test_a_carriers_word_outranks_ours_and_nobody_claims_a_rank() -> None:
+    assert scan(at("Mon 10:00")).rank > scan(at("Mon 10:00"), physical=False).rank > bound(at("Mon 10:00")).rank
+    assert bound(at("Mon 10:00")).rank > dispatched(at("Mon 10:00")).rank
+    assert say(StatementKind.NOTE, at("Mon 10:00"), source=Source.CUSTOMER).rank == 1
