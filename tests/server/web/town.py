@@ -142,7 +142,6 @@ class Town:
     now: datetime = START
     house: House = field(init=False)
     client: TestClient = field(init=False)
-    _gateways: dict[str, int] = field(default_factory=dict)
     _count: int = 0
 
     def __post_init__(self) -> None:
@@ -172,7 +171,7 @@ class Town:
             token, _ = accounts.new_api_token(tx, secrets.token_bytes, accounts.caller(account), "test", now)
             if password:
                 hashed = self.house.passwords.hash(password, email)
-                accounts._set_password(tx, account, hashed, "test", now)
+                accounts.set_password(tx, account, hashed, now, actor="test")
         return Somebody(email, role, self.client, token)
 
     def owner(self, email: str = "ann@example.com") -> Somebody:
@@ -244,25 +243,21 @@ class Town:
             made = gateways.add(tx, name, gateway_class, f"owner of {name}", site, place, now)
             assert made is not None
             gateways.change(tx, made.no, enrolled_at=now, public_key=secrets.token_bytes(32))
-            self._gateways[name] = made.no
         return name
 
     def hear(self, gateway: str, serial: int, place: Place | None, at: Iterable[datetime], *, boot: int = 1) -> None:
         """The gateway heard this tag at these moments; live frames of one boot."""
         with self.house.work() as (tx, _):
-            no, gateway_class = tx.execute(
-                select(gateways.gateways.c.no, gateways.gateways.c.gateway_class).where(
-                    gateways.gateways.c.gateway == gateway
-                )
-            ).one()
+            known = gateways.by_name(tx, gateway)
+            assert known is not None
             place_no = None if place is None else self._place(tx, place)
             for moment in at:
                 batch_no = tx.execute(
                     insert(batches)
                     .values(
-                        gateway_no=no, outbox_id=bytes(16), sequence=self._next(), body_sha256=bytes(32),
+                        gateway_no=known.no, outbox_id=bytes(16), sequence=self._next(), body_sha256=bytes(32),
                         received_at=moment + timedelta(seconds=20), sent_at=moment + timedelta(seconds=10),
-                        gateway_class=gateway_class, clock=int(Clock.GOOD), place_no=place_no,
+                        gateway_class=int(known.gateway_class), clock=int(Clock.GOOD), place_no=place_no,
                         outcome=int(OutcomeKind.STORED), rows=1, unresolved=0,
                     )
                     .returning(batches.c.no)

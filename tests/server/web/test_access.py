@@ -1,0 +1,209 @@
+"""Who may call what: every route with every kind of caller, against one table. A route without a row is a failure."""
+
+from __future__ import annotations
+
+import pytest
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import iter_route_contexts
+from fastapi.testclient import TestClient
+
+from server.rules.authority import Role
+from server.service import people
+from server.web.auth import Access
+from tests.server.web.town import Somebody, Town, order, said
+
+OWNER, STAFF, OPERATOR = {"owner"}, {"agent", "lead", "supervisor", "finance", "operator"}, {"operator"}
+SIGNED_IN = OWNER | STAFF
+EVERYBODY = SIGNED_IN | {"anonymous"}
+AUDITORS = STAFF - {"agent"}
+
+TABLE: dict[str, set[str]] = {
+    "POST /api/v1/session": EVERYBODY,
+    "DELETE /api/v1/session": SIGNED_IN,
+    "GET /api/v1/me": SIGNED_IN,
+    "PUT /api/v1/me": SIGNED_IN,
+    "POST /api/v1/me/password": SIGNED_IN,
+    "GET /api/v1/tokens": SIGNED_IN,
+    "POST /api/v1/tokens": SIGNED_IN,
+    "DELETE /api/v1/tokens/{no}": SIGNED_IN,
+    "POST /api/v1/password-reset": EVERYBODY,
+    "POST /api/v1/password-reset/confirm": EVERYBODY,
+    "POST /api/v1/sign-up": EVERYBODY,
+    "GET /api/v1/accounts": OPERATOR,
+    "POST /api/v1/accounts": OPERATOR,
+    "GET /api/v1/tags": OWNER,
+    "GET /api/v1/tags/{serial}": OWNER,
+    "GET /api/v1/tags/{serial}/history": OWNER,
+    "GET /api/v1/tags/{serial}/receipt": OWNER,
+    "PUT /api/v1/tags/{serial}/name": OWNER,
+    "POST /api/v1/tags/{serial}/release": OWNER,
+    "POST /api/v1/tags/{serial}/transfer": OWNER,
+    "GET /api/v1/transfers": OWNER,
+    "POST /api/v1/transfers/{transfer_id}/accept": OWNER,
+    "POST /api/v1/tags/{serial}/lost": OWNER,
+    "POST /api/v1/tags/{serial}/found": OWNER,
+    "POST /api/v1/claims": OWNER,
+    "GET /api/v1/claims/{claim_id}": OWNER,
+    "POST /api/v1/claims/{claim_id}/candidates": OWNER,
+    "POST /api/v1/claims/{claim_id}/nonce": OWNER,
+    "POST /api/v1/claims/{claim_id}/answer": OWNER,
+    "POST /api/v1/claims/{claim_id}/carry": OWNER,
+    "GET /api/v1/channels": OWNER,
+    "POST /api/v1/channels": OWNER,
+    "DELETE /api/v1/channels/{no}": OWNER,
+    "POST /api/v1/channels/{no}/test": OWNER,
+    "GET /api/v1/found/{code}": EVERYBODY,
+    "POST /api/v1/found/{code}/message": EVERYBODY,
+    "POST /api/v1/orders": STAFF,
+    "POST /api/v1/orders/{number}/statements": STAFF,
+    "GET /api/v1/orders/{number}": STAFF,
+    "GET /api/v1/orders/{number}/why": STAFF,
+    "POST /api/v1/orders/{number}/view": EVERYBODY,
+    "GET /api/v1/orders/{number}/customer": SIGNED_IN,  # and whoever has a link to it
+    "GET /api/v1/find": STAFF,
+    "GET /api/v1/support/orders": STAFF,
+    "GET /api/v1/support/tags/{serial}": STAFF,
+    "GET /api/v1/audit": AUDITORS,
+    "GET /api/v1/gateways": STAFF,
+    "GET /api/v1/gateways/{gateway}": STAFF,
+    "POST /api/v1/gateways": OPERATOR,
+    "POST /api/v1/gateways/enrol": EVERYBODY,
+    "POST /api/v1/gateways/{gateway}/token": OPERATOR,
+    "POST /api/v1/gateways/{gateway}/revoke": OPERATOR,
+    "GET /api/v1/sites": STAFF,
+    "POST /api/v1/sites": OPERATOR,
+    "GET /health": EVERYBODY,
+    "GET /ready": EVERYBODY,
+    "GET /metrics": OPERATOR,  # and programs on this machine
+}
+# Starlette's own, without a declaration: the API's description, for everybody.
+PLAIN = {"GET /api/v1/openapi.json"}
+
+FILLED = {
+    "{serial}": "1", "{no}": "999", "{number}": "T-1", "{claim_id}": "0" * 32, "{transfer_id}": "0" * 32,
+    "{code}": "NOSUCHCODE", "{gateway}": "no-such-gateway",
+}  # fmt: skip
+BODIES = {
+    "POST /api/v1/session": {"email": "no@example.com", "password": "x"},
+    "PUT /api/v1/me": {"name": "x", "zone": "UTC"},
+    "POST /api/v1/me/password": {"old": "x", "new": "y"},
+    "POST /api/v1/tokens": {"name": "x"},
+    "POST /api/v1/password-reset": {"email": "no@example.com"},
+    "POST /api/v1/password-reset/confirm": {"token": "x", "password": "correct horse battery"},
+    "POST /api/v1/sign-up": {"email": "new@example.com"},
+    "POST /api/v1/accounts": {"email": "new@example.com", "role": "agent"},
+    "PUT /api/v1/tags/{serial}/name": {"name": "x"},
+    "POST /api/v1/tags/{serial}/transfer": {"to_email": "no@example.com"},
+    "POST /api/v1/claims": {"code": "x"},
+    "POST /api/v1/claims/{claim_id}/candidates": {"frames": []},
+    "POST /api/v1/claims/{claim_id}/nonce": {"nonce": "00" * 8},
+    "POST /api/v1/claims/{claim_id}/answer": {"answer": "00" * 91},
+    "POST /api/v1/channels": {"kind": "email", "address": "no"},
+    "POST /api/v1/found/{code}/message": {"message": "x"},
+    "POST /api/v1/orders/{number}/view": {"email": "no@example.com"},
+    "POST /api/v1/gateways": {"gateway": "x y", "gateway_class": "crowd"},
+    "POST /api/v1/sites": {"site": "x y", "name": "x", "zone": "UTC", "lat": 0, "lon": 0},
+}
+QUERIES = {
+    "GET /api/v1/tags/{serial}/history": "?from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z",
+    "GET /api/v1/find": "?q=x",
+    "GET /api/v1/audit": "?subject=x",
+}
+
+
+DENIED = {"sign_in_needed", "not_yours", "token_invalid"}
+
+
+def routes(app: FastAPI) -> dict[str, object]:
+    """Every route as `METHOD path`, with its dependencies (None for what is not FastAPI's)."""
+    return {
+        f"{method} {context.path}": getattr(context, "dependant", None)
+        for context in iter_route_contexts(app.routes)
+        for method in sorted((context.methods or {"ANY"}) - {"HEAD"})
+    }
+
+
+def accesses(dependant: Dependant) -> list[Access]:
+    """Every declaration of who may call it."""
+    mine: list[Access] = [dependant.call] if isinstance(dependant.call, Access) else []
+    return mine + [access for inner in dependant.dependencies for access in accesses(inner)]
+
+
+def callers(town: Town) -> dict[str, Somebody]:
+    people = {role: town.somebody(f"{role}@example.com", role) for role in Role}
+    return {"anonymous": town.nobody(), **{str(role): who for role, who in people.items()}}
+
+
+def call(who: Somebody, route: str) -> tuple[int, str]:
+    method, _, path = route.partition(" ")
+    for blank, value in FILLED.items():
+        path = path.replace(blank, value)
+    path = path.removeprefix("/api/v1") + QUERIES.get(route, "")
+    answer = who.call(method, path, **({"json": BODIES.get(route, {})} if method in ("POST", "PUT") else {}))
+    assert answer.status_code < 500 or answer.status_code == 503, f"{route} broke: {answer.text}"
+    is_json = answer.headers.get("content-type", "").startswith("application/json")
+    body = answer.json() if is_json else {}
+    return answer.status_code, body["error"]["code"] if "error" in body else ""
+
+
+def test_every_route_declares_who_may_call_it(town: Town) -> None:
+    found = routes(town.client.app)  # type: ignore[arg-type]
+    assert set(found) == set(TABLE) | PLAIN
+    for route, dependant in found.items():
+        if route not in PLAIN:
+            assert isinstance(dependant, Dependant)
+            assert len(accesses(dependant)) == 1, f"{route} needs exactly one declaration of who may call it"
+
+
+def test_every_route_with_every_role(town: Town) -> None:
+    for name, who in callers(town).items():
+        for route, allowed in TABLE.items():
+            if route in ("DELETE /api/v1/session", "POST /api/v1/sign-up"):
+                continue  # tested by themselves: they change who there is
+            status, code = call(who, route)
+            if name in allowed:
+                assert code not in DENIED, f"{name} must be able to call {route}, got {status} {code}"
+            else:
+                wanted = (401, "sign_in_needed") if name == "anonymous" else (403, "not_yours")
+                assert (status, code) == wanted, f"{name} must not call {route}"
+
+
+def test_a_revoked_token_opens_nothing(town: Town) -> None:
+    who = town.staff(Role.OPERATOR)
+    [token] = who.get("/tokens")
+    assert who.get("/me")["role"] == "operator"
+    who.delete(f"/tokens/{token['no']}")
+    for route in TABLE:
+        town.wait(minutes=1)  # so that the rates forget
+        assert call(who, route) == (401, "token_invalid"), route
+
+
+def test_a_disabled_account_opens_nothing(town: Town) -> None:
+    who = town.staff(Role.AGENT)
+    with town.house.work() as (tx, now):
+        people.disable(tx, who.email, now, actor="test")
+    who.refused("GET", "/me", 401, "token_invalid")
+
+
+def test_an_agent_calling_an_owners_route(town: Town) -> None:
+    error = town.staff().refused("GET", "/tags", 403, "not_yours")
+    assert "agent" in error["message"]
+    assert "owner" in error["do"]
+
+
+@pytest.mark.parametrize("role", sorted(STAFF))
+def test_staff_say_nothing_in_the_name_of_carriers(town: Town, role: str) -> None:
+    operator, who = town.staff(Role.OPERATOR), town.staff(Role(role))
+    operator.post("/orders", order("T-1"))
+    scan = {"carrier": "DHL", "number": "1234567890", "status": "in_transit", "physical": True}
+    body = {"statements": [said("k", "carrier_scan", town.now, "carrier", payload=scan)]}
+    answer = who.call("POST", "/orders/T-1/statements", json=body)
+    assert answer.status_code == (201 if role == "operator" else 403), answer.text
+
+
+def test_metrics_are_for_this_machine(town: Town) -> None:
+    client = TestClient(town.client.app, client=("127.0.0.1", 50_000))
+    assert client.get("/metrics").status_code == 200
+    assert client.get("/metrics", headers={"x-forwarded-for": "10.0.0.1"}).status_code == 401
+    assert town.nobody().call("GET", "/metrics").status_code == 401
