@@ -133,9 +133,7 @@ class Link:
                 self._client, self.ready, self.trouble = connection.client, True, ""
                 self.connections += 1
                 self._delay_s = BACKOFF_MIN_S
-                self._log.info(
-                    "link_ready", broker=f"{self._broker.host}:{self._broker.port}", version=connection.version
-                )
+                self._log.info("link_ready", broker=self._broker.host, mqtt=connection.version)
                 self._on_ready()
             elif what == "gone":
                 self.trouble = rest[0]

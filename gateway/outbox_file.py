@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 
 # What SQLite needs per row besides the payload, roughly: so that a thousand tombstones are not free.
 ROW_COST: Final = 64
+# Nobody but us writes here (run.lock); somebody may look into it with the sqlite shell for a moment.
+LOCK_WAIT_S: Final = 2.0
 NO_SPACE: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
 _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS batches"
@@ -136,7 +138,7 @@ def _put_aside(path: Path) -> None:
 
 def _connect(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=LOCK_WAIT_S)
     try:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")

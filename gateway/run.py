@@ -193,6 +193,7 @@ class Gateway:
         self._batches_made += len(made)
         self._sightings_made += len(window.sightings)
         self._to_publish.set()
+        self._tell_state()
         self._log.debug("window_taken", sightings=len(window.sightings), sequences=made)
 
     def _add(self, window: Any, now_ms: int, clock: Clock) -> list[int]:
@@ -254,6 +255,8 @@ class Gateway:
             self._receipt_at_s = self._edges.now_s()
             self._courier.settled((*settled.gone, *settled.renumbered))
             self._to_publish.set()
+            if not self._outbox.depth().batches:
+                self._tell_state()
             for reason, count in settled.refused.items():
                 self._counts["server_refused"] += count
                 self._log.error("server_refused_batches", reason=reason, batches=count)
@@ -278,6 +281,7 @@ class Gateway:
     def _count_refused(self, kind: str, error: WireError) -> None:
         code = error.code if error.code.startswith(kind) else f"{kind}_{error.code}"
         self._counts[code] += 1
+        self._tell_state()
         self._log.warning("refused", what=kind, code=code, message=str(error))
 
     # ------------------------------------------------------------------------------------ how we are

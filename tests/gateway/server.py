@@ -18,6 +18,7 @@ import paho.mqtt.client as mqtt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from tests.gateway.claims import Claims, RefusedError
 from wire import topics
 from wire.batch import Batch, GatewayClass, Place, decode_batch, unpack_sightings
 from wire.command import LIFETIME_MS, Answer, Command, Order, decode_answer, encode_command
@@ -71,6 +72,7 @@ class TestServer:
         self.seen: list[Publication] = []
         self.states: list[GatewayState] = []
         self.answers: list[Answer] = []
+        self.claims: Claims | None = None
         self.enrol_answer: tuple[int, bytes] | None = None
         self._lock = threading.Lock()
         self._sequence = 0
@@ -80,7 +82,7 @@ class TestServer:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                status, answer = server.enrol(body)
+                status, answer = server.route(self.path, body, self.headers.get("authorization", ""))
                 self.send_response(status)
                 self.send_header("content-length", str(len(answer)))
                 self.end_headers()
@@ -106,6 +108,17 @@ class TestServer:
         self._http.server_close()
 
     # ------------------------------------------------------------------------------------ HTTP
+    def route(self, path: str, body: bytes, authorization: str) -> tuple[int, bytes]:
+        if path == "/api/v1/gateways/enrol":
+            return self.enrol(body)
+        assert self.claims is not None
+        assert path.startswith("/api/v1/claims")
+        try:
+            told = self.claims.post(path.removeprefix("/api/v1/claims"), json.loads(body), authorization)
+        except RefusedError as refused:
+            return refused.status, json.dumps(refused.body).encode()
+        return 200, json.dumps(told).encode()
+
     def enrol(self, payload: bytes) -> tuple[int, bytes]:
         if self.enrol_answer is not None:
             return self.enrol_answer

@@ -1,0 +1,332 @@
+"""The outbox: only the server's receipt deletes, bytes never change, and what has no room leaves a tombstone."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections import Counter
+from pathlib import Path
+
+import hypothesis.strategies as st
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given, settings
+
+from gateway.collector import Window
+from gateway.outbox import Outbox, OutboxFullError, Owner
+from tests.gateway.air import frame
+from wire.batch import Batch, Clock, HeardFrame, Place, PlaceSource, Sighting, decode_batch, unpack_sightings
+from wire.errors import WireError
+from wire.receipt import Outcome, OutcomeKind, Receipt, encode_receipt
+from wire.signing import SIGNATURE_LEN, Domain, sign, verify
+
+KEY, SERVER, STRANGER = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2, 3))
+PLACE = Place(525_200_000, 134_000_000, 10, PlaceSource.FIXED)
+IDS = itertools.count(1)
+
+
+def owner(gateway: str = "dock-1", key: Ed25519PrivateKey = KEY, server: Ed25519PrivateKey = SERVER) -> Owner:
+    return Owner(gateway, key, server.public_key(), lambda: next(IDS).to_bytes(16, "big"))
+
+
+def outbox(folder: Path, limit_bytes: int = 10_000_000, whose: Owner | None = None) -> Outbox:
+    return Outbox(folder / "outbox.sqlite", whose or owner(), limit_bytes=limit_bytes)
+
+
+def window(*numbers: int, **dropped: int) -> Window:
+    seen = [Sighting(1, 2, 3, -50, -60, (HeardFrame(2, frame(number)),)) for number in numbers]
+    return Window(tuple(seen), dropped)
+
+
+def add(box: Outbox, *numbers: int, **dropped: int) -> list[int]:
+    return box.add(window(*numbers, **dropped), now_ms=1_700_000_000_000, clock=Clock.GOOD, place=PLACE)
+
+
+def held(box: Outbox, sequence: int) -> Batch:
+    payload = box.payload(sequence)
+    assert payload is not None
+    return decode_batch(payload[SIGNATURE_LEN:])
+
+
+def frames(batch: Batch) -> list[bytes]:
+    return [h.frame for seen in unpack_sightings(batch) for h in seen.frames]
+
+
+def receipt(
+    box: Outbox, settled: int, *outcomes: Outcome, key: Ed25519PrivateKey = SERVER, gateway: str = "dock-1"
+) -> bytes:
+    return sign(key, Domain.RECEIPT, encode_receipt(Receipt(gateway, box.outbox_id, settled, outcomes)))
+
+
+def stored(sequence: int) -> Outcome:
+    return Outcome(sequence, OutcomeKind.STORED)
+
+
+def conflict(sequence: int) -> Outcome:
+    return Outcome(sequence, OutcomeKind.SEQUENCE_CONFLICT)
+
+
+def test_a_window_becomes_a_signed_batch_with_everything(tmp_path: Path) -> None:
+    box = outbox(tmp_path)
+    assert add(box, 7, 8, foreign=5) == [0]
+    payload = box.payload(0)
+    assert payload is not None
+    batch = decode_batch(verify(KEY.public_key(), Domain.BATCH, payload))
+    assert (batch.gateway, batch.outbox_id, batch.sequence) == ("dock-1", box.outbox_id, 0)
+    assert (batch.clock, batch.place, batch.dropped) == (Clock.GOOD, PLACE, {"foreign": 5})
+    assert frames(batch) == [frame(7), frame(8)]
+
+
+def test_bytes_are_the_same_over_a_restart(tmp_path: Path) -> None:
+    box = outbox(tmp_path)
+    add(box, 1)
+    before, outbox_id = box.payload(0), box.outbox_id
+    box.close()
+    again = outbox(tmp_path)
+    assert (again.payload(0), again.outbox_id) == (before, outbox_id)
+    assert add(again, 2) == [1]
+
+
+def test_more_than_a_thousand_sightings_are_several_batches(tmp_path: Path) -> None:
+    box = outbox(tmp_path)
+    assert add(box, *range(2_500), foreign=9) == [0, 1, 2]
+    assert [len(frames(held(box, n))) for n in range(3)] == [1000, 1000, 500]
+    assert [held(box, n).dropped for n in range(3)] == [{"foreign": 9}, {}, {}]
+
+
+def test_a_new_file_has_a_new_identity(tmp_path: Path) -> None:
+    first, second = outbox(tmp_path / "a"), outbox(tmp_path / "b")
+    assert first.outbox_id != second.outbox_id
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.STORED, OutcomeKind.DUPLICATE, OutcomeKind.REFUSED])
+def test_an_outcome_deletes_its_batch_and_no_other(tmp_path: Path, kind: OutcomeKind) -> None:
+    box = outbox(tmp_path)
+    for number in range(3):
+        add(box, number)
+    done = box.settle(receipt(box, -1, Outcome(1, kind, "why")))
+    assert done.gone == (1,)
+    assert done.refused == ({"why": 1} if kind is OutcomeKind.REFUSED else {})
+    assert box.sequences_after(-1, 9) == [0, 2]
+    assert box.depth().batches == 2
+
+
+def test_settled_up_to_deletes_everything_below(tmp_path: Path) -> None:
+    box = outbox(tmp_path)
+    for number in range(4):
+        add(box, number)
+    assert box.settle(receipt(box, 2)).gone == (0, 1, 2)
+    assert box.sequences_after(-1, 9) == [3]
+    assert box.settle(receipt(box, 2)).gone == ()
+
+
+def test_a_receipt_that_is_not_the_servers_deletes_nothing(tmp_path: Path) -> None:
+    box, other = outbox(tmp_path), outbox(tmp_path / "other")
+    add(box, 1)
+    forged = {
+        "signature": receipt(box, 0, stored(0), key=STRANGER),
+        "receipt_gateway": receipt(box, 0, stored(0), gateway="dock-2"),
+        "receipt_outbox": receipt(other, 0, stored(0)),
+        "truncated": b"short",
+        "malformed": sign(SERVER, Domain.RECEIPT, b"\x93nonsense"),
+    }
+    forged["other_domain"] = sign(SERVER, Domain.COMMAND, receipt(box, 0, stored(0))[SIGNATURE_LEN:])
+    for code, payload in forged.items():
+        with pytest.raises(WireError) as caught:
+            box.settle(payload)
+        assert caught.value.code == code.replace("other_domain", "signature")
+        assert box.sequences_after(-1, 9) == [0]
+
+
+def test_a_conflict_is_numbered_anew_with_the_same_sightings(tmp_path: Path) -> None:
+    box = outbox(tmp_path)
+    add(box, 7)
+    add(box, 8)
+    done = box.settle(receipt(box, 0, conflict(0)))
+    assert (done.gone, done.renumbered) == ((), (0,))
+    assert box.sequences_after(-1, 9) == [1, 2]
+    assert frames(held(box, 2)) == [frame(7)]
+    verify(KEY.public_key(), Domain.BATCH, box.payload(2) or b"")
+
+
+def test_an_old_copy_of_the_file_loses_nothing(tmp_path: Path) -> None:
+    """A restored card: the server knows twenty batches under our numbers, we have made two new ones meanwhile."""
+    box = outbox(tmp_path)
+    add(box, 7)
+    add(box, 8)
+    done = box.settle(receipt(box, 19, conflict(0)))
+    assert done.renumbered == (0,)
+    assert box.sequences_after(-1, 9) == [1, 20], "what was not answered yet stays, whatever `settled_up_to` says"
+    assert add(box, 9) == [21]
+    assert box.settle(receipt(box, 20, conflict(1), stored(20))).gone == (20,)
+    assert [frames(held(box, n)) for n in box.sequences_after(-1, 9)] == [[frame(9)], [frame(8)]]
+
+
+def test_what_is_owed_goes_with_the_next_batch_and_only_once(tmp_path: Path) -> None:
+    box = outbox(tmp_path)
+    box.owe({"unclean_stop": 1})
+    box.owe({"unclean_stop": 1, "other": 2})
+    assert box.owes()
+    add(box, 1, foreign=1)
+    add(box, 2)
+    assert held(box, 0).dropped == {"unclean_stop": 2, "other": 2, "foreign": 1}
+    assert held(box, 1).dropped == {}
+    assert not box.owes()
+
+
+def test_an_unclean_stop_is_noticed_and_a_clean_one_is_not(tmp_path: Path) -> None:
+    box = outbox(tmp_path)
+    assert not box.begin()
+    box.close()
+    box = outbox(tmp_path)
+    assert box.begin()
+    box.end()
+    box.close()
+    box = outbox(tmp_path)
+    assert not box.begin()
+    add(box, 1)
+    assert held(box, 0).dropped == {"unclean_stop": 1}
+
+
+def test_beyond_its_limit_the_oldest_become_signed_tombstones_with_counts(tmp_path: Path) -> None:
+    box = outbox(tmp_path, limit_bytes=12_000)
+    for turn in range(6):
+        add(box, *range(turn * 100, turn * 100 + 60), foreign=turn)
+    given_up = [held(box, n).given_up for n in range(6)]
+    assert given_up == sorted(given_up, reverse=True), "the oldest go first"
+    assert given_up[0]
+    assert not given_up[5]
+    assert box.sequences_after(-1, 9) == list(range(6)), "no hole"
+    grave = decode_batch(verify(KEY.public_key(), Domain.BATCH, box.payload(1) or b""))
+    assert grave.dropped == {"foreign": 1, "given_up_sightings": 60, "given_up_adverts": 180}
+    assert (grave.sightings, grave.frames, grave.sequence) == (b"", b"", 1)
+    assert box.depth().size_bytes <= 12_000
+
+
+def test_a_tombstone_in_conflict_just_goes(tmp_path: Path) -> None:
+    """The server got the original after all: its receipt was lost, and then we gave the batch up."""
+    box = outbox(tmp_path, limit_bytes=6_000)
+    for turn in range(3):
+        add(box, *range(turn * 100, turn * 100 + 50))
+    assert held(box, 0).given_up
+    assert box.settle(receipt(box, 0, conflict(0))).renumbered == ()
+    assert 0 not in box.sequences_after(-1, 9)
+
+
+def test_one_window_larger_than_the_limit_is_told_as_lost(tmp_path: Path) -> None:
+    box = outbox(tmp_path, limit_bytes=2_000)
+    with pytest.raises(OutboxFullError):
+        add(box, *range(200), foreign=4)
+    assert box.owes()
+    assert add(box, 1) == [0], "no number was wasted"
+    assert held(box, 0).dropped == {"outbox_full": 600, "foreign": 4}
+
+
+def test_a_full_disk_gives_up_old_batches_for_new_ones(tmp_path: Path) -> None:
+    """SQLITE_FULL for real: the file may not grow any more."""
+    box = outbox(tmp_path)
+    pages = box._file.db.execute("PRAGMA page_count").fetchone()[0]
+    box._file.db.execute(f"PRAGMA max_page_count = {pages + 12}")
+    for turn in range(12):
+        add(box, *range(turn * 200, turn * 200 + 120))
+    kept = [held(box, n) for n in box.sequences_after(-1, 99)]
+    assert [batch.sequence for batch in kept] == list(range(12))
+    assert kept[0].given_up
+    assert frames(kept[-1]) == [frame(number) for number in range(2_200, 2_320)]
+
+
+def test_a_broken_file_is_put_aside_and_told(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.sqlite"
+    path.write_bytes(b"this is not a database at all" * 100)
+    box = outbox(tmp_path)
+    add(box, 1)
+    assert held(box, 0).dropped == {"outbox_broken": 1}
+    assert path.with_name("outbox.sqlite.broken").exists()
+
+
+def test_a_locked_file_is_not_called_broken(tmp_path: Path) -> None:
+    outbox(tmp_path).close()
+    with sqlite3.connect(tmp_path / "outbox.sqlite", isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError):
+            Outbox(tmp_path / "outbox.sqlite", owner(), limit_bytes=1)
+        other.execute("ROLLBACK")
+    assert not (tmp_path / "outbox.sqlite.broken").exists()
+
+
+def test_a_new_key_signs_what_waits_and_leaves_the_bodies(tmp_path: Path) -> None:
+    box = outbox(tmp_path)
+    add(box, 1)
+    before = box.payload(0) or b""
+    box.close()
+    box = outbox(tmp_path, whose=owner(key=STRANGER))
+    after = box.payload(0) or b""
+    assert after[SIGNATURE_LEN:] == before[SIGNATURE_LEN:]
+    verify(STRANGER.public_key(), Domain.BATCH, after)
+
+
+@pytest.mark.parametrize("moved", [owner("dock-2"), owner(server=STRANGER)], ids=["another name", "another server"])
+def test_as_another_gateway_what_waits_begins_a_new_outbox(tmp_path: Path, moved: Owner) -> None:
+    box = outbox(tmp_path)
+    for number in range(3):
+        add(box, number)
+    box.settle(receipt(box, -1, stored(0)))
+    outbox_id = box.outbox_id
+    box.close()
+    box = outbox(tmp_path, whose=moved)
+    assert box.outbox_id != outbox_id
+    assert box.sequences_after(-1, 9) == [0, 1]
+    assert [frames(held(box, n)) for n in (0, 1)] == [[frame(1)], [frame(2)]]
+    assert held(box, 0).gateway == moved.gateway
+    assert add(box, 9) == [2]
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.integers(0, 30)),
+        st.tuples(st.just("settle"), st.integers(-1, 12)),
+        st.tuples(st.just("stored"), st.integers(0, 12)),
+        st.tuples(st.just("conflict"), st.integers(0, 12)),
+        st.tuples(st.just("reopen"), st.just(0)),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=20)  # each step is an fsync
+@given(STEPS)
+def test_every_sighting_is_waiting_settled_or_buried(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
+) -> None:
+    """Whatever receipts come, in whatever order: a sighting leaves only by an outcome that named its batch."""
+    folder = tmp_path_factory.mktemp("outbox")
+    box, made, gone = outbox(folder, limit_bytes=5_000), Counter[bytes](), Counter[bytes]()
+    graves, serial = 0, itertools.count()
+
+    def waiting() -> list[Batch]:
+        return [held(box, n) for n in box.sequences_after(-1, 1_000)]
+
+    for what, number in steps:
+        before = waiting()
+        if what == "add":
+            numbers = [next(serial) for _ in range(number)]
+            add(box, *numbers)
+            made.update(frame(n) for n in numbers)
+        elif what == "reopen":
+            box.close()
+            box = outbox(folder, limit_bytes=5_000)
+        else:
+            outcomes = {"settle": (), "stored": (stored(number),), "conflict": (conflict(number),)}[what]
+            done = box.settle(receipt(box, number if what == "settle" else -1, *outcomes))
+            for batch in before:
+                if batch.sequence in done.gone:
+                    gone.update(frames(batch))
+        graves = sum(batch.dropped.get("given_up_sightings", 0) for batch in waiting() if batch.given_up)
+        sequences = [batch.sequence for batch in waiting()]
+        assert len(set(sequences)) == len(sequences)
+        assert box.depth().batches == len(sequences)
+    here = Counter(h for batch in waiting() for h in frames(batch))
+    assert not here - made
+    lost = made - here - gone
+    assert sum(lost.values()) >= graves
+    assert all(count == 1 for count in (here + gone).values())
