@@ -54,9 +54,9 @@ def merged(*streams: Iterable[Advert]) -> Stream:
 
 def foreign(gateway: str, from_ms: int, to_ms: int, every_ms: int, dice: Dice) -> Stream:
     """Strangers' beacons near a gateway: half of another network, half of ours with nonsense inside."""
-    for number, time_ms in enumerate(range(from_ms, to_ms, every_ms)):
+    for time_ms in range(from_ms, to_ms, every_ms):
         noise = dice(FRAME_LEN)
-        frame = b"\x01" + noise[1:] if number % 2 else b"\xf0\x00\x11" + noise[3:]
+        frame = b"\x01" + noise[1:] if noise[0] % 2 else b"\xf0\x00\x11" + noise[3:]
         yield Advert(time_ms, gateway, random_static_address(dice), frame, -70 - noise[0] % 25)
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from firmware_sim.air import foreign, rssi_dbm
 from firmware_sim.bluez import PrivateBus, SimulatedBluez
-from firmware_sim.nvm import Sleep, load_sleep, save_sleep
+from firmware_sim.nvm import NVM, Sleep, load_sleep, save_sleep
 from firmware_sim.peripheral import ClaimPeripheral, TagCell
 from firmware_sim.story import STILL_THERE, Story, StoryTag
 from firmware_sim.tag import (
@@ -39,7 +39,6 @@ from firmware_sim.tag import (
 )
 from wire.frames import SERVICE_UUID
 
-NVM: Final = "nvm"
 PLACES: Final = "places.json"
 # A unix socket's path holds 108 bytes; below this the bus stays at the same address over restarts.
 _BUS_PATH_MAX: Final = 80

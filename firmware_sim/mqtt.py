@@ -1,7 +1,7 @@
 """Simulated gateways at the real server: they enrol with a token, publish signed batches, and wait for receipts.
 
 They do what a gateway does, without a radio and without a disk: what has no receipt is held here, at most
-`MAX_IN_FLIGHT` batches, and published again after half a minute or a reconnect.
+`MAX_IN_FLIGHT` batches, and published again after a while or a reconnect.
 """
 
 from __future__ import annotations
@@ -31,10 +31,9 @@ from wire.receipt import decode_receipt
 from wire.signing import Domain
 
 MAX_IN_FLIGHT: Final = 8
-# As the real gateway: without a receipt for so long a batch is published again.
-AGAIN_S: Final = 30.0
-# After so many silent rounds somebody should look at the server.
-ROUNDS: Final = 6
+# Without a receipt for so long a batch is published again. Soon at first: the server hears of a newly enrolled gateway
+# a moment after it was enrolled, and drops unanswered what came before. When all have passed, somebody should look.
+AGAIN_S: Final = (2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, 30.0)
 _CONNECT_S: Final = 20.0
 _ENROL_S: Final = 30.0
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
@@ -170,15 +169,15 @@ class Sender:
         self._wait(0)
 
     def _wait(self, at_most: int) -> None:
-        for _ in range(ROUNDS):
+        for again_s in AGAIN_S:
             with self._changed:
-                if self._changed.wait_for(lambda: len(self._in_flight) <= at_most, AGAIN_S):
+                if self._changed.wait_for(lambda: len(self._in_flight) <= at_most, again_s):
                     return
                 waiting = list(self._in_flight.values())
             for payload in waiting:
                 self._publish(payload)
         trouble = self._trouble or "the server gives no receipts: is its ingest running, is this gateway known to it?"
-        raise GatewayError(f"{self._identity.gateway} has waited {ROUNDS * AGAIN_S:.0f} s: {trouble}")
+        raise GatewayError(f"{self._identity.gateway} has waited {sum(AGAIN_S):.0f} s: {trouble}")
 
     def _publish(self, payload: bytes) -> None:
         info = self._client.publish(topics.batch(self._identity.gateway), payload, qos=1)

@@ -15,6 +15,8 @@ import msgspec
 
 MAX_UPTIME_S: Final = 2**32 - 1
 MAX_BOOT: Final = 2**16 - 1
+# Folder of the sleeping tags, in the folder of the live air.
+NVM: Final = "nvm"
 
 
 class Nvm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -20,7 +20,7 @@ import msgspec
 from firmware_sim.air import Advert
 from firmware_sim.fold import Numbering, PlaceOf, batches, sightings
 from firmware_sim.mqtt import GatewayError, Identity, Sender, enrol
-from firmware_sim.nvm import Sleep, save_sleep
+from firmware_sim.nvm import NVM, Sleep, load_sleep, save_sleep
 from firmware_sim.story import Story
 from firmware_sim.tag import Dice, TagState, Unit, lay_down, wake_up
 from firmware_sim.world import World, life
@@ -30,7 +30,6 @@ from wire.errors import WireError
 
 # Settled and written down after each: long enough to keep the wire full, short enough that a cut costs a second.
 PART_S: Final = 7 * 86_400.0
-_NVM: Final = "nvm"
 
 
 class PastError(Exception):
@@ -96,6 +95,7 @@ def play_past(
         if progress.weeks != weeks:
             raise PastError(f"story {story.id} was begun with --shift-weeks {progress.weeks}: go on with that")
         if progress.done:
+            _lay_down(progress, data, anew=False)
             return progress
         heard = sorted({gateway for tag in story.tags for stretch in tag.stretches for gateway in stretch.heard_by})
         for gateway in heard:
@@ -111,9 +111,15 @@ def play_past(
                 _save(state_file, state)
                 progress = _play_part(story, progress, units, senders, state.gateways, seed, show)
         _save(state_file, _with(state, story, progress))
-        for sleep in progress.tags:
-            save_sleep(data / _NVM, sleep)
+        _lay_down(progress, data, anew=True)
         return progress
+
+
+def _lay_down(progress: Progress, data: Path, *, anew: bool) -> None:
+    """What the tags remember, for the live air; one that may have lived on there since keeps its own memory."""
+    for sleep in progress.tags:
+        if anew or load_sleep(data / NVM, sleep.serial) is None:
+            save_sleep(data / NVM, sleep)
 
 
 def read_tokens(path: Path) -> dict[str, EnrolToken]:
