@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
+import structlog
 from prometheus_client import Counter
 
 from server.commands.carrier import GatewayCarrier
@@ -64,8 +65,8 @@ class Every:
 class Edges:
     """All of them, around one house. Sets `house.carrier` if there is a broker."""
 
-    def __init__(self, house: House, log: Any) -> None:
-        settings = house.settings
+    def __init__(self, house: House) -> None:
+        settings, log = house.settings, structlog.get_logger("edges")
         mailer = Mailer(settings.smtp_url, settings.mail_from) if settings.smtp_url else None
         doors = Doors(
             mailer,

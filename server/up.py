@@ -245,7 +245,7 @@ def run(settings: Settings, environ: Mapping[str, str]) -> int:
 def _answers(settings: Settings) -> bool:
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "") else settings.host  # noqa: S104
     try:
-        with urllib.request.urlopen(f"http://{host}:{settings.port}/healthz", timeout=1) as answer:
+        with urllib.request.urlopen(f"http://{host}:{settings.port}/health", timeout=1) as answer:
             return bool(answer.status == 200)
     except (OSError, urllib.error.URLError):
         return False

@@ -43,9 +43,10 @@ def web() -> None:
         wiring.prepare(told, engine)
     finally:
         engine.dispose()
+    from server.edges import Edges
     from server.web.run import run
 
-    run(told)
+    run(told, Edges)
 
 
 def ingest() -> None:

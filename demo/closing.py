@@ -1,0 +1,48 @@
+"""What the demo says when everything runs: where to look, who to sign in as, and five lines to try."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.text import Text
+
+from demo.present import CUSTOMER
+from demo.setup import AGENT, OPERATOR, Setup
+from demo.story import Story
+
+
+def closing_words(setup: Setup, stories: Sequence[Story], live: Sequence[str], letters: Path) -> Text:
+    """Plain lines, each short enough or made to be copied whole."""
+    good, bad = stories
+    base = setup.base_url
+    said = Text(f"\nHearsight runs at {base}\n\n", style="bold")
+    for who, what, where in (
+        (AGENT, "support, the order of story T", f"{base}/s/order/{bad.number}"),
+        (CUSTOMER, "owner of the tag of story G", f"{base}/"),
+        (OPERATOR, "operator, the gateways", f"{base}/s/gateways"),
+    ):
+        said.append(f"{what}\n", style="bold")
+        said.append(f"  sign in as  {who}\n  password    {setup.memory.password(who)}\n  look at     {where}\n")
+    said.append("a customer without an account\n", style="bold")
+    said.append(f"  look at     {base}/o\n  with        {bad.number} and {bad.raw['order']['customer_email']}\n\n")
+    said.append(f"Heard live through bleak: {', '.join(live)}. Letters are kept in {letters}\n\n")
+    said.append("Five lines to try in another terminal (Ctrl-C here ends everything):\n", style="bold")
+    return said.append(curl_lines(setup, good, bad))
+
+
+def curl_lines(setup: Setup, good: Story, bad: Story) -> str:
+    """Five commands that work as they stand."""
+    api = f"{setup.base_url}/api/v1"
+    agent = f"-H 'Authorization: Bearer {setup.token(AGENT)}'"
+    mine = f"-H 'Authorization: Bearer {setup.token(CUSTOMER)}'"
+    tag = good.raw["tag"][0]["serial"]
+    return "\n".join(
+        (
+            f"curl -s {agent} {api}/orders/{bad.number}",
+            f"curl -s {agent} {api}/orders/{good.number}/why",
+            f"curl -s {agent} '{api}/find?q={bad.raw['order']['customer_email']}'",
+            f"curl -s {mine} {api}/tags/{tag}",
+            f"curl -s {mine} {api}/tags/{tag}/receipt",
+        )
+    )
