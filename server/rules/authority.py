@@ -77,7 +77,7 @@ TABLE: Final[Mapping[Action, Mapping[Role, Grant]]] = {
     Action.MANAGE_PEOPLE: {Role.OPERATOR: YES},
 }
 
-# Done by the system itself, unasked, when the rule says so; everything else waits for a person.
+# Done by the system itself, unasked, when the rule says so; what it queues or proposes waits for a person.
 AUTOMATIC: Final = frozenset({Action.REFUND_SERVICE_FEE})
 QUEUED: Final = frozenset({Action.FULL_REFUND, Action.COHORT_REMEDY})
 

@@ -80,8 +80,24 @@ TABLE: Final[Mapping[Step, Way]] = {
         True,
         "arriving",
     ),
+    # Never "too early": a tag claimed before it was delivered is somebody's all the same, and R-32 asks how.
     S.CLAIMED: Way(
-        _after(S.DELIVERED, S.LEFT, S.STOCKED, S.RELEASED), "owner", "code from the box; a receipt proves it", False
+        _after(
+            S.KEYED,
+            S.STOCKED,
+            S.BOUND,
+            S.PACKED,
+            S.LEFT,
+            S.ACCEPTED,
+            S.ON_THE_WAY,
+            S.DELIVERED,
+            S.RETURNED,
+            S.RELEASED,
+            S.REFURBISHED,
+        ),
+        "owner",
+        "code from the box; a receipt proves it",
+        False,
     ),
     S.ACTIVATED: Way(_after(S.CLAIMED), "owner", "receipt signed by the tag", True, "activating"),
     S.RETURNED: Way(

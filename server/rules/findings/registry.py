@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from server.rules.authority import AUTOMATIC, who
+from server.rules.authority import AUTOMATIC, QUEUED, who
 from server.rules.case import Case
 from server.rules.findings import (
     r02_ship_by_missed,
@@ -65,4 +65,5 @@ def authority(rule: Rule) -> str:
     """Who may grant the rule's default remedy, in words."""
     if rule.remedy is None:
         return "a person must judge first"
-    return ("the system, unasked; " if rule.remedy in AUTOMATIC else "") + who(rule.remedy)
+    system = "the system, unasked; " if rule.remedy in AUTOMATIC else ""
+    return system + ("the system queues it; " if rule.remedy in QUEUED else "") + who(rule.remedy)
