@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+from firmware_sim.bluez import PrivateBus
 from gateway import config as gateway_config
 from server import settings as server_settings
 from tests.shape.tree import ROOT, files, text_of
@@ -81,7 +83,8 @@ def test_every_variable_is_a_setting(service: str) -> None:
         elif name.startswith(server_settings.PREFIX):
             assert name in {server_settings.variable(each) for each in server_settings.Settings.__dataclass_fields__}
         else:
-            assert name in {"MQTT_PASSWORD", "DBUS_SYSTEM_BUS_ADDRESS"}
+            # The broker's entrypoint, bleak, and uvicorn read these.
+            assert name in {"MQTT_PASSWORD", "DBUS_SYSTEM_BUS_ADDRESS", "FORWARDED_ALLOW_IPS"}
     if any(name.startswith("HEARSIGHT_GATEWAY_") for name in environment(service)):
         gateway_config.settings_from(environment(service))
 
@@ -157,10 +160,13 @@ def test_volumes_exist_and_secrets_go_only_where_they_belong() -> None:
     for name, service in SERVICES.items():
         for volume in service.get("volumes", []):
             source, target, *mode = volume.split(":")
-            if source.startswith("."):
+            if source.startswith("./deploy/secrets"):
                 assert source in PREPARED
                 assert mode == ["ro"]
                 assert source.endswith("ca.pem") or name == "mosquitto", f"{name} must not see the broker's key"
+            elif source.startswith("."):
+                assert (ROOT / source).exists()
+                assert mode == ["ro"]
             else:
                 used.add(source)
             assert target.startswith("/")
@@ -214,3 +220,13 @@ def test_the_wheel_holds_what_the_programs_need(tmp_path: Path) -> None:
     wanted = {name for name in files() if name.split("/")[0] in {"wire", "firmware_sim", "gateway", "server"}}
     assert wanted <= inside
     assert not [name for name in inside if name.startswith(("tests/", "demo/", "bench/", "deploy/"))]
+
+
+def test_the_gateway_listens_on_the_bus_that_the_simulator_makes() -> None:
+    """The story's live gateway, and the path of its bus below the folder that the simulator was given."""
+    line = SERVICES["simulator"]["command"]
+    story = ROOT / "firmware_sim/stories" / Path(line[1]).name
+    live = [each["id"] for each in tomllib.loads(story.read_text())["gateway"] if each.get("live")]
+    (gateway,) = live
+    folder = Path(line[line.index("--data") + 1]) / "bus" / gateway
+    assert environment("gateway")["DBUS_SYSTEM_BUS_ADDRESS"] == PrivateBus(folder).address

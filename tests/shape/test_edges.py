@@ -32,6 +32,7 @@ CLOCK_EDGES = {
 # Where dice may be thrown, and why there.
 DICE_EDGES = {
     "*/__main__.py": "the door: a program's dice are made here and passed down",
+    "firmware_sim/world.py": "a seeded generator: the same seed tells the same story",
     "server/wiring.py": "the door of every process of the server: its dice are made here and passed down",
 }
 

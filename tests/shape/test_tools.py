@@ -69,13 +69,14 @@ def test_setup_names_everything_that_is_missing(copy: Path, bare: Path) -> None:
     done = run(copy / "tools/setup", "demo", PATH=str(bare))
     assert done.returncode == 1
     line = next(text for text in done.stderr.splitlines() if "apt-get install" in text)
-    assert {"python3", "python3-venv", "dbus-daemon"} <= set(line.split())
+    assert {"python3", "python3-venv", "dbus-daemon", "util-linux"} <= set(line.split())
     assert ("sudo" in line) == (os.getuid() != 0)
 
 
 def test_setup_names_the_venv_package_of_its_python(copy: Path, bare: Path) -> None:
     """Debian's python3 without python3-venv: there, but it cannot make a venv."""
-    (bare / "dbus-daemon").symlink_to("/bin/true")
+    for there in ("dbus-daemon", "setpriv"):
+        (bare / there).symlink_to("/bin/true")
     python = bare / "python3"
     python.write_text(
         '#!/bin/sh\ncase "$2" in *ensurepip*) exit 1;; *version_info\\ *) exit 0;; *) echo python3.12-venv;; esac\n'
@@ -134,8 +135,9 @@ def test_demo_clean_leaves_other_folders_alone(copy: Path, tmp_path: Path) -> No
 def test_demo_clean_refuses_while_something_runs(copy: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
-    (data / "master.key").write_bytes(b"key")
-    with (data / "postgres.lock").open("wb") as lock:
+    (data / "server").mkdir()
+    (data / "demo.json").write_bytes(b"{}")
+    with (data / "server" / "postgres.lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = run(copy / "tools/demo-clean", HEARSIGHT_DATA=str(data))
     assert done.returncode == 1
