@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +19,7 @@ from server.rules.authority import Role
 from server.rules.evidence import Verdict
 from server.rules.explain import why as explain_why
 from server.rules.facts import (
+    Act,
     Correction,
     Heard,
     Line,
@@ -34,7 +35,7 @@ from server.rules.facts import (
 )
 from server.rules.findings.finding import Finding
 from server.rules.payloads import CarrierScan, Label, Payment, payload_from
-from server.rules.policy import Policy
+from server.rules.policy import SOLO, Policy
 from server.rules.privacy import Viewer
 from server.rules.promises import Promise
 from server.rules.shown import Shown
@@ -50,6 +51,8 @@ from server.store.weighings import StoredWeighing
 
 # A customer of an order is nobody's account here: no place is theirs to see on this way.
 CUSTOMER: Final = Viewer(Role.OWNER)
+# "Heard while it was packed" looks this far to either side of the words.
+_AROUND: Final = timedelta(seconds=SOLO.packing_window_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +139,24 @@ def collect(tx: Connection, number: str, now: datetime) -> OrderFacts:
         raise refuse("order_unknown", number=number, reference=number)
     said = tuple(_statement(stored, each) for each in statements.of_order(tx, number))
     serials = bound_serials(said)
-    heard: tuple[Heard, ...] = tuple(sightings.heard(tx, serials))
+    done = tuple(acts.fact(act) for act in acts.of_serials(tx, serials, number))
+    heard: tuple[Heard, ...] = tuple(sightings.heard(tx, serials, cuts=_cuts(said, done)))
     return OrderFacts(
         order=_order(stored, said),
         statements=said,
-        acts=tuple(acts.fact(act) for act in acts.of_serials(tx, serials, number)),
+        acts=done,
         heard=heard,
         units=coverage.units_of(tx, serials),
         sites=coverage.all_sites(tx),
         gateways=coverage.gateways_of(tx, {row.gateway for row in heard}),
         healthy=coverage.healthy(tx, stored.placed_at, now),
     )
+
+
+def _cuts(said: tuple[Statement, ...], done: tuple[Act, ...]) -> set[datetime]:
+    """Moments across which sightings must not be thinned: rules ask what was heard just before, at and after them."""
+    moments = {s.latest for s in said} | {a.at for a in done}
+    return {moment + around for moment in moments for around in (-_AROUND, timedelta(0), _AROUND)}
 
 
 def weighing(tx: Connection, number: str, policy: Policy, now: datetime) -> tuple[OrderFacts, Weighing]:

@@ -87,7 +87,9 @@ def record(tx: Connection, order: StoredOrder) -> bool:
 
 
 def _bare(order: StoredOrder) -> StoredOrder:
-    slots = tuple(replace(slot, personalisation=b"" if slot.personalisation else None) for slot in order.slots)
+    slots = tuple(
+        replace(slot, number=0, personalisation=b"" if slot.personalisation else None) for slot in order.slots
+    )
     return replace(order, learnt_at=order.placed_at, slots=slots, ship_to=dict(order.ship_to))
 
 

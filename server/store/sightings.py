@@ -60,13 +60,17 @@ class Hearing:
     receivers: tuple[str, ...]
 
 
-def heard(tx: Connection, serials: Collection[int], since: datetime | None = None) -> list[facts.Heard]:
+def heard(
+    tx: Connection, serials: Collection[int], since: datetime | None = None, cuts: Collection[datetime] = ()
+) -> list[facts.Heard]:
     """What the radio heard of these tags, thinned to the two ends of every (serial, boot, gateway, class, place, clock,
     lag bucket of 30 s, UTC day), in order of time. `since` bounds the moment heard.
+
+    Nothing is thinned across a moment in `cuts`: whoever asks "was it heard between these two" cuts at both.
     """
     if not serials:
         return []
-    rows = tx.execute(_HEARD, {"serials": sorted(set(serials)), "since": since})
+    rows = tx.execute(_HEARD, {"serials": sorted(set(serials)), "since": since, "cuts": sorted(set(cuts))})
     return [_heard(row) for row in rows]
 
 
@@ -173,14 +177,16 @@ _HEARD_SQL: Final = f"""
         from sightings s join batches b on b.no = s.batch_no
         where s.serial = any(:serials) and (cast(:since as timestamptz) is null or s.heard_at >= :since)
         group by s.serial, s.boot, b.gateway_no, b.gateway_class, b.place_no, b.clock,
-            {_LAG_BUCKET}, (s.heard_at at time zone 'UTC')::date
+            {_LAG_BUCKET}, (s.heard_at at time zone 'UTC')::date, width_bucket(s.heard_at, :cuts)
     ) t
     join gateways g on g.no = t.gateway_no
     left join places p on p.no = t.place_no
     order by t.serial, t.first_at, t.last_at, g.gateway, t.boot, t.first_uptime_s
 """  # noqa: S608 - put together from constants of this page only
 _HEARD: Final = text(_HEARD_SQL).bindparams(
-    bindparam("serials", type_=ARRAY(BigInteger)), bindparam("since", type_=DateTime(timezone=True))
+    bindparam("serials", type_=ARRAY(BigInteger)),
+    bindparam("since", type_=DateTime(timezone=True)),
+    bindparam("cuts", type_=ARRAY(DateTime(timezone=True))),
 )
 
 _LAST_SQL: Final = f"""

@@ -27,7 +27,7 @@ def _utc(moment: datetime) -> datetime:
 def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (ValueError, OSError):
+    except (ValueError, OSError, KeyError):  # a zone that nobody has is a KeyError
         raise ValueError("a time zone such as Europe/Berlin") from None
     return name
 
