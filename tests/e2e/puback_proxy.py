@@ -1,0 +1,125 @@
+"""A TCP proxy before the broker that can hold back the ingest's acknowledgements: the moment after the commit."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+
+from wire import topics
+from wire.batch import decode_batch
+from wire.signing import SIGNATURE_LEN
+
+PUBLISH, PUBACK = 0x3, 0x4
+
+
+class PubackProxy:
+    """Passes everything on; once armed, nothing more from the first PUBACK on. `held` says which batches it was for."""
+
+    def __init__(self, broker_port: int) -> None:
+        self._broker_port = broker_port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._armed = False
+        self.caught = threading.Event()
+        self.held: list[tuple[str, int]] = []
+        self._batches: dict[int, tuple[str, int]] = {}
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def arm(self) -> None:
+        self.held.clear()
+        self.caught.clear()
+        self._armed = True
+
+    def disarm(self) -> None:
+        self._armed = False
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+                broker = socket.create_connection(("127.0.0.1", self._broker_port))
+            except OSError:
+                return
+            for end in (client, broker):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=self._down, args=(broker, client), daemon=True).start()
+            threading.Thread(target=self._up, args=(client, broker), daemon=True).start()
+
+    def _down(self, broker: socket.socket, client: socket.socket) -> None:
+        """Broker to ingest: remembers which batch has which number."""
+        for kind, packet, body in _packets(broker):
+            if kind == PUBLISH:
+                mid, batch = _published(packet[0], body)
+                self._batches[mid] = batch
+            if not _send(client, packet):
+                break
+        _shut(client, broker)
+
+    def _up(self, client: socket.socket, broker: socket.socket) -> None:
+        """Ingest to broker: the acknowledgements, held back once armed."""
+        holding = False
+        for kind, packet, body in _packets(client):
+            if self._armed and kind == PUBACK:
+                holding = True
+                self.held.append(self._batches[int.from_bytes(body[:2], "big")])
+                self.caught.set()
+            if not holding and not _send(broker, packet):
+                break
+        _shut(client, broker)
+
+
+def _packets(source: socket.socket) -> Iterator[tuple[int, bytes, bytes]]:
+    """Whole MQTT packets: kind, all of it, what stands after the fixed header."""
+    data = b""
+    while True:
+        try:
+            more = source.recv(65_536)
+        except OSError:
+            return
+        if not more:
+            return
+        data += more
+        while (size := _header(data)) is not None and len(data) >= sum(size):
+            head, rest = size
+            yield data[0] >> 4, data[: head + rest], data[head : head + rest]
+            data = data[head + rest :]
+
+
+def _header(data: bytes) -> tuple[int, int] | None:
+    """Length of the fixed header and of the rest, once it has come."""
+    rest = 0
+    for n, byte in enumerate(data[1:5]):
+        rest |= (byte & 127) << 7 * n
+        if not byte & 128:
+            return n + 2, rest
+    return None
+
+
+def _published(first: int, body: bytes) -> tuple[int, tuple[str, int]]:
+    """Packet number and (gateway, sequence) of a batch published in MQTT 5."""
+    assert first >> 1 & 3 == 1, "batches go at QoS 1"
+    size = int.from_bytes(body[:2], "big")
+    topic, at = body[2 : 2 + size].decode(), 2 + size
+    mid = int.from_bytes(body[at : at + 2], "big")
+    payload = body[at + 3 + body[at + 2] :]
+    return mid, (topics.gateway_of(topic), decode_batch(payload[SIGNATURE_LEN:]).sequence)
+
+
+def _send(target: socket.socket, packet: bytes) -> bool:
+    try:
+        target.sendall(packet)
+    except OSError:
+        return False
+    return True
+
+
+def _shut(*ends: socket.socket) -> None:
+    for end in ends:
+        try:
+            end.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            continue
