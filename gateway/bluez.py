@@ -59,15 +59,17 @@ class BluezWatch:
         delay_s = BACKOFF_MIN_S
         while True:
             bus = MessageBus(bus_type=BusType.SYSTEM)
-            with suppress(Exception):  # whatever it is, the bus is away, and coming back is all there is to do
-                await self._connect(bus)
-                delay_s = BACKOFF_MIN_S
-                self._hope()
-                await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+            try:
+                with suppress(Exception):  # whatever it is, the bus is away, and coming back is all there is to do
+                    await self._connect(bus)
+                    delay_s = BACKOFF_MIN_S
+                    self._hope()
+                    await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+            finally:
+                bus.disconnect()
             if self._bus is not None:
                 self._bus = None
                 self._trouble("bus_lost")
-            bus.disconnect()
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, BACKOFF_MAX_S)
 

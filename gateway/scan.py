@@ -24,6 +24,8 @@ from wire.frames import SERVICE_UUID
 # bluetoothd answers within milliseconds; one that does not answer at all must not hold the supervisor.
 START_TIMEOUT_S: Final = 10.0
 STOP_TIMEOUT_S: Final = 5.0
+# With the other side gone no answer will come; bleak forgets our callback before it asks, and that is all we need.
+DEAD_STOP_TIMEOUT_S: Final = 0.1
 _REASONS: Final = {
     BleakBluetoothNotAvailableReason.NO_BLUETOOTH: "no_adapter",
     BleakBluetoothNotAvailableReason.NO_BLE_CENTRAL_ROLE: "no_adapter",
@@ -88,13 +90,15 @@ class Radio:
             raise ScanError("no_adapter" if missing else "failed", f"{type(error).__name__}: {error}") from None
         self._scanner = scanner
 
-    async def stop(self) -> None:
-        """Stop, whatever state bluetoothd is in: after a fault stopping fails, and there is nothing left to stop."""
+    async def stop(self, *, dead: bool = False) -> None:
+        """Stop, whatever state bluetoothd is in: after a fault stopping fails, and there is nothing left to stop.
+        `dead`: nobody is there who would answer.
+        """
         scanner = self._scanner
         if scanner is None:
             return
         with suppress(Exception):
-            async with asyncio.timeout(STOP_TIMEOUT_S):
+            async with asyncio.timeout(DEAD_STOP_TIMEOUT_S if dead else STOP_TIMEOUT_S):
                 await scanner.stop()
 
     def device(self, address: str) -> BLEDevice | None:

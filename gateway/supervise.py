@@ -31,6 +31,7 @@ LOOK_S: Final = 0.5
 SILENCE_GROWTH: Final = 2.0
 SILENCE_MAX_S: Final = 900.0
 _TELLING: Final = ("bus_lost", "bluetoothd_gone", "adapter_removed", "adapter_off", "discovery_ended", "silence")
+_DEAD: Final = ("bus_lost", "bluetoothd_gone", "adapter_removed")
 
 ScannerState = Literal["starting", "scanning", "paused", "restarting", "stopped"]
 
@@ -42,7 +43,7 @@ class Scanner(Protocol):
 
     async def start(self, adapter: str | None) -> None: ...
 
-    async def stop(self) -> None: ...
+    async def stop(self, *, dead: bool = False) -> None: ...
 
 
 class Stack(Protocol):
@@ -149,7 +150,7 @@ class Supervisor:
             self.failure = cause
             self._become("restarting")
             self._log.warning("scanner_restarts", cause=cause)
-        await self._scanner.stop()
+        await self._scanner.stop(dead=cause in _DEAD)
         if cause is not None:
             await self._after(cause, self._now_s() - began_s)
 
