@@ -31,7 +31,8 @@ class LinkRules:
     setup_s: float = 0.02  # about 0.45 s on a real radio; short, so that tests are
     give_up_s: float = 20.0  # how long the kernel looks for a device that does not answer
     mtu: int = 247
-    fails_while_discovering: bool = True  # measured: 3 of 3 attempts failed while the same adapter scanned
+    # Measured: 3 of 3 attempts failed while the same adapter scanned. None lets them succeed.
+    failure_while_discovering: str | None = ABORTED
     next_failures: deque[str] = field(default_factory=deque)  # error texts for the coming attempts
 
 
@@ -111,8 +112,8 @@ class Device:
     async def _set_up_link(self, attempt: asyncio.Event) -> None:
         rules = self._around.rules
         failure = rules.next_failures.popleft() if rules.next_failures else None
-        if failure is None and rules.fails_while_discovering and self._around.discovering():
-            failure = ABORTED
+        if failure is None and self._around.discovering():
+            failure = rules.failure_while_discovering
         peripheral = self._around.peripheral(self.address)
         await _wait(attempt, rules.setup_s if peripheral is not None or failure else rules.give_up_s)
         if failure is not None:

@@ -172,21 +172,33 @@ def test_reads_at_the_same_time_wait_for_one_another() -> None:
     asyncio.run(story())
 
 
-def test_connecting_while_scanning_fails_and_works_after_stopping() -> None:
+def test_connecting_while_scanning_fails_for_as_long_as_bleak_tries() -> None:
     async def story() -> None:
         async with simulated() as bluez:
             box = Box()
             bluez.set_peripheral(TAG, box)
             device = await found(bluez)
             async with Ears(ALL):
-                with pytest.raises(TimeoutError):  # bleak tries again for as long as it is allowed to
+                with pytest.raises(TimeoutError):
                     await BleakClient(device, timeout=0.3).connect()
-                assert box.links == 0
-                bluez.link.fails_while_discovering = False
-                async with BleakClient(device) as client:
-                    assert await client.read_gatt_char(NONCE) == box.nonce
+            assert box.links == 0
+
+    asyncio.run(story())
+
+
+def test_after_the_scan_has_stopped_connecting_works() -> None:
+    async def story() -> None:
+        async with simulated(link=LinkRules(failure_while_discovering="le-connection-busy")) as bluez:
+            bluez.set_peripheral(TAG, Box())
+            device = await found(bluez)
+            async with Ears(ALL):
+                with pytest.raises(BleakDBusError, match="le-connection-busy"):
+                    await BleakClient(device).connect()
             async with BleakClient(device) as client:
-                assert await client.read_gatt_char(NONCE) == box.nonce
+                assert client.is_connected
+            bluez.link.failure_while_discovering = None
+            async with Ears(ALL), BleakClient(device) as client:
+                assert client.is_connected
 
     asyncio.run(story())
 
