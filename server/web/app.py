@@ -10,7 +10,7 @@ from typing import Protocol
 from fastapi import FastAPI
 
 from server.service.house import House
-from server.web import errors
+from server.web import errors, pages
 from server.web.api import PREFIX, health, router
 from server.web.errors import Breakage
 from server.web.headers import SecurityHeaders
@@ -61,4 +61,5 @@ def create_app(house: House, beside: Callable[[House], Beside] | None = None) ->
     app.add_middleware(SecurityHeaders, https=house.settings.base_url.startswith("https:"))
     app.include_router(router())
     app.include_router(health.router)
+    pages.install(app)
     return app

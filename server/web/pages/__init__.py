@@ -1,1 +1,16 @@
 """Pages for people: the same services as the API, as HTML that works without JavaScript."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, FastAPI
+
+from server.web.pages import owner, public, render, session, support
+
+
+def install(app: FastAPI) -> None:
+    """Add every page, and let refusals outside of /api show as pages."""
+    pages = APIRouter()
+    for chapter in (session, owner, public, support):
+        pages.include_router(chapter.router)
+    app.include_router(pages)
+    render.install(app)

@@ -6,10 +6,10 @@ import hmac
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
@@ -17,7 +17,6 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from server.refusal import Refusal
-from server.service.caller import Caller
 from server.service.refusals import refuse
 from server.web.auth import caller_of
 from server.web.deps import house_of
@@ -46,6 +45,12 @@ def _clock(context: Context, moment: datetime) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(moment.isoformat(), said)
 
 
+@pass_context
+def _token(context: Context) -> Markup:
+    """The hidden field by which a form shows that it is ours."""
+    return Markup('<input type="hidden" name="csrf" value="{}">').format(context["csrf"])
+
+
 def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
@@ -54,6 +59,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.globals.update(token=_token)
     made.filters.update(moment=_moment, clock=_clock, said=lambda word: str(word).replace("_", " "))
     return made
 
@@ -71,7 +77,6 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         "csrf": getattr(request.state, "csrf", ""),
         "path": request.url.path,
         "done": request.query_params.get("done", "")[:200],
-        "demo": house.settings.smtp_url is not None and "127.0.0.1" in house.settings.smtp_url,
         **values,
     }
     return HTMLResponse(TEMPLATES.get_template(template).render(given), status)
@@ -83,19 +88,24 @@ def go(to: str, done: str = "") -> RedirectResponse:
     return RedirectResponse(f"{to}{joint}done={quote(done)}" if done else to, status_code=303)
 
 
-async def form(request: Request, who: Caller | None) -> dict[str, str]:
+async def _form(request: Request) -> dict[str, str]:
     """The fields of a form that one of our pages showed to this reader. Refusals: csrf.
 
-    A signed-in reader's form carries the token of the session. A stranger has no session to ride on; there the
-    cookie's SameSite and the absence of any right are what protects.
+    A signed-in reader's form carries the token of the session. Browsers also say where a form stood: a page of
+    somebody else's is refused even where nobody is signed in (Origin would not do: our Referrer-Policy blanks it).
     """
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise refuse("csrf")
     async with request.form(max_files=0, max_fields=FIELDS_MAX) as raw:
         fields = {name: value.strip() for name, value in raw.items() if isinstance(value, str)}
-    if who is not None:
-        expected = getattr(request.state, "csrf", "")
-        if not expected or not hmac.compare_digest(fields.get("csrf", "").encode(), expected.encode()):
-            raise refuse("csrf")
+    expected = getattr(request.state, "csrf", "")
+    if expected and not hmac.compare_digest(fields.get("csrf", "").encode(), expected.encode()):
+        raise refuse("csrf")
     return fields
+
+
+# Stands behind the declaration of who may call: that one has found out who is asking.
+Form = Annotated[dict[str, str], Depends(_form)]
 
 
 def render_refusal(request: Request, refusal: Refusal, status: int) -> Response:

@@ -1,0 +1,73 @@
+"""Pages for people without an account: their order by number and e-mail address, and a tag that somebody found."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from server.rules.authority import Role
+from server.service import answers, lost, orders, viewing
+from server.store import orders as order_store
+from server.web.api.found import FoundCode
+from server.web.api.models import NumberInPath
+from server.web.auth import Anybody, Customer
+from server.web.deps import Address, Rates, TheHouse
+from server.web.pages.render import Form, go, page
+from server.web.pages.timeline import fold
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/o")
+def ask_order(request: Request, _: Anybody) -> Response:
+    return page(request, "order_lookup.html")
+
+
+@router.post("/o")
+def open_order(house: TheHouse, rates: Rates, address: Address, _: Anybody, fields: Form) -> Response:
+    """A read-only link for whoever knows both, fit to be forwarded."""
+    rates.take("order_view", address)
+    number = fields.get("number", "")[:64]
+    token = orders.new_link_token(house.dice)
+    with house.work() as (tx, now):
+        orders.open_link(tx, number, fields.get("email", ""), token, now)
+    return go(f"/o/{quote(number)}?link={token}")
+
+
+@router.get("/o/{number}")
+def order(request: Request, number: NumberInPath, house: TheHouse, reader: Customer) -> Response:
+    """The order as its customer reads it, by a link, by the account of its address, or as staff."""
+    with house.work() as (tx, now):
+        if reader.who is not None and reader.who.role is not Role.OWNER:
+            viewing.note(tx, reader.who, f"order:{number}", now)
+        answer = answers.for_customer(tx, number, house.policy, now)
+        stored = order_store.order(tx, number)
+    assert stored is not None, "answered a moment ago"
+    return page(request, "order.html", order=answer, items=fold(answer.timeline), zone=stored.zone)
+
+
+@router.get("/f/")
+def found_by_form(_: Anybody, code: str = "") -> Response:
+    """The form of the front page."""
+    return go(f"/f/{quote(code.strip()[:32], safe='')}")
+
+
+@router.get("/f/{code}")
+def found(request: Request, code: FoundCode, house: TheHouse, rates: Rates, address: Address, _: Anybody) -> Response:
+    rates.take("found", address)
+    with house.work() as (tx, _now):
+        seen = lost.found_page(tx, code)
+    return page(request, "found.html", found=seen)
+
+
+@router.post("/f/{code}")
+def write_to_owner(
+    code: FoundCode, house: TheHouse, rates: Rates, address: Address, _: Anybody, fields: Form
+) -> Response:  # fmt: skip
+    rates.take("found_message", address)
+    message, contact = fields.get("message", "")[:2000], fields.get("contact", "")[:200]
+    with house.work() as (tx, now):
+        lost.relay(tx, code, message, contact, house.settings.base_url, now)
+    return go(f"/f/{code}", "Sent. Thank you.")

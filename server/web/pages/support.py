@@ -1,0 +1,91 @@
+"""Support's pages: one box to find anything, an order with its evidence, a tag, gateways. No place of an owned tag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from server.rules.findings.finding import Finding, Rule, Severity
+from server.rules.privacy import Viewer
+from server.service import answers, find, gateway_health, tag_life, viewing
+from server.web.api.models import NumberInPath, Serial
+from server.web.auth import Staff
+from server.web.deps import TheHouse
+from server.web.pages.render import page
+from server.web.pages.timeline import fold
+
+router = APIRouter(prefix="/s", include_in_schema=False)
+
+
+@router.get("")
+def box(request: Request, house: TheHouse, who: Staff, q: str = "") -> Response:
+    """Without a question: the newest orders."""
+    asked = "".join(letter for letter in q if letter.isprintable()).strip()[: find.QUERY_MAX]
+    with house.work() as (tx, now):
+        found = find.find(tx, asked, house.policy, now) if asked else None
+        newest = () if asked else find.newest(tx, house.policy, now)
+        if found is not None:
+            viewing.note(tx, who, f"find:{found.query}", now)
+    return page(request, "find.html", q=asked, found=found, newest=newest)
+
+
+@router.get("/order/{number}")
+def case(request: Request, number: NumberInPath, house: TheHouse, who: Staff) -> Response:
+    """The order: what the customer reads, findings with what to say and do, evidence, timeline."""
+    with house.work() as (tx, now):
+        viewing.note(tx, who, f"order:{number}", now)
+        answer = answers.for_staff(tx, number, house.policy, Viewer(who.role), now)
+    findings = merged(answer.findings)
+    return page(request, "case.html", order=answer, findings=findings, items=fold(answer.timeline))
+
+
+@router.get("/order/{number}/why")
+def why(request: Request, number: NumberInPath, house: TheHouse, who: Staff) -> Response:
+    with house.work() as (tx, now):
+        viewing.note(tx, who, f"order:{number}", now)
+        lines = answers.why(tx, number, house.policy, Viewer(who.role), now)
+    return page(request, "why.html", number=number, lines=lines)
+
+
+@router.get("/tag/{serial}")
+def tag(request: Request, serial: Serial, house: TheHouse, who: Staff) -> Response:
+    with house.work() as (tx, now):
+        viewing.note(tx, who, f"tag:{serial}", now)
+        life = tag_life.tag_life(tx, serial, now)
+    return page(request, "tag_life.html", life=life)
+
+
+@router.get("/gateways")
+def gateways(request: Request, house: TheHouse, _: Staff) -> Response:
+    with house.work() as (tx, now):
+        health = gateway_health.every_gateway(tx, now)
+    return page(request, "gateways.html", gateways=health)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The same finding about one unit or several."""
+
+    rule: Rule
+    severity: Severity
+    since: datetime
+    why: str
+    where: str
+
+
+def merged(findings: Iterable[Finding]) -> list[Card]:
+    """One card for each rule and moment, worst first as they come; `where` names the units."""
+    alike: dict[tuple[str, datetime], list[Finding]] = {}
+    for each in findings:
+        alike.setdefault((each.rule.id, each.since), []).append(each)
+    return [_card(same) for same in alike.values()]
+
+
+def _card(same: list[Finding]) -> Card:
+    slots = [str(each.slot) for each in same if each.slot is not None]
+    where = f"unit{'s' if len(slots) > 1 else ''} {', '.join(slots)}, " if slots else ""
+    return Card(same[0].rule, same[0].severity, same[0].since, same[0].why, where)
