@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import typer
 from sqlalchemy.exc import OperationalError
@@ -21,10 +22,12 @@ for chapter in (running, people, gateways, factory, keeping, orders):
 _FINAL = frozenset({Kind.INVALID, Kind.CONFLICT})
 
 
-def main() -> None:
-    """Runs a command. Exit code 1 for a refusal, 2 for one that trying again would not change."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs a command (that of the process, if none is given) and exits: with 1 for a refusal, with 2 for one that
+    trying again would not change.
+    """
     try:
-        app(prog_name="python -m server")
+        app(argv, prog_name="python -m server")
     except Refusal as refusal:
         tell(refusal)
         sys.exit(2 if refusal.kind in _FINAL else 1)

@@ -11,7 +11,7 @@ from server import wiring
 from server.cli.common import ACTOR, database, say, settings, work
 from server.local.postgres import programs
 from server.refusal import conflict, invalid
-from server.store import audit, dump, keys
+from server.store import audit, keys
 from server.store.audit import Entry
 from server.store.crypto import key_id
 from server.store.db import transaction, url_of
@@ -57,6 +57,8 @@ def public() -> None:
 
 def backup(file: Annotated[Path, typer.Argument(help="A file that does not exist yet.")]) -> None:
     """Write the whole database to a file, while everything runs. Without the master key it is of no use."""
+    from server.store import dump
+
     with database() as (engine, told), transaction(engine) as tx:
         # A backup of secrets whose key is lost already would only be found out when it is needed.
         keys.server_key(tx, wiring.vault(told, tx), wiring.clock())
@@ -72,6 +74,8 @@ def restore(
     replace: Annotated[bool, typer.Option("--replace", help="Drop what the database holds now.")] = False,
 ) -> None:
     """Bring a backup back, into an empty database or, with --replace, in place of everything. Stop the server first."""
+    from server.store import dump
+
     told = settings()
     with wiring.database(told) as engine:
         with transaction(engine) as tx:

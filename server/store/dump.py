@@ -1,11 +1,13 @@
 """A whole database to a file and back, by PostgreSQL's own pg_dump, pg_restore and psql.
 
 A dump is one consistent moment, taken while everything runs. Bringing one back happens in one transaction: a
-broken file leaves the database as it was.
+broken file leaves the database as it was. Behind what pg_dump wrote stands a SHA-256 of it, because pg_restore takes
+a file that lost its end for a whole one; it overlooks those bytes, so the file is an ordinary dump, too.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -21,6 +23,8 @@ from server.refusal import Kind, Refusal, conflict, invalid
 # The first lines of a dump set parameters; 17 knows one that 15 and 16 refuse.
 _HEADER_LINES: Final = 100
 _ONLY_SINCE_17: Final = b"SET transaction_timeout"
+_SEAL: Final = b"\nhearsight backup v1\n"
+_SEAL_LEN: Final = len(_SEAL) + 32
 _FRESH_SCHEMA: Final = b"begin;\ndrop schema if exists public cascade;\ncreate schema public;\n"
 
 
@@ -46,9 +50,12 @@ def dump(programs: Path, url: str, to: Path) -> None:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             line = [programs / "pg_dump", "--format=custom", "--no-owner", "--no-privileges", "--no-password"]
             done = subprocess.run(line, env=_environment(url), stdout=file, stderr=subprocess.PIPE, check=False)
-            os.fsync(file.fileno())
         if done.returncode != 0:
             raise _failed("backup_failed", "The backup could not be made", done.stderr)
+        with part.open("rb+") as file:
+            file.write(_SEAL + hashlib.file_digest(file, "sha256").digest())
+            file.flush()
+            os.fsync(file.fileno())
         part.replace(to)
     except OSError as error:
         raise invalid("file_unwritable", f"{to} cannot be written: {error.strerror}.", "Check the folder.") from None
@@ -74,8 +81,9 @@ def is_empty(tx: Connection) -> bool:
 def restore(programs: Path, url: str, file: Path) -> None:
     """Puts what a dump holds in place of everything that the database holds, in one transaction.
 
-    Raises Refusal `restore_failed`; the database is then as it was.
+    Raises Refusal `backup_broken`, `restore_failed`; the database is then as it was.
     """
+    _check_whole(file)
     env = _environment(url)
     read = [programs / "pg_restore", "--no-owner", "--no-privileges", "--file=-", file]
     write = [
@@ -102,6 +110,21 @@ def restore(programs: Path, url: str, file: Path) -> None:
         if writer.wait() != 0 or reader.wait() != 0 or not whole:
             words.seek(0)
             raise _failed("restore_failed", "The backup could not be brought back; nothing was changed", words.read())
+
+
+def _check_whole(path: Path) -> None:
+    """Raises Refusal `backup_broken` unless the file is, to the last byte, what `dump` wrote."""
+    with path.open("rb") as file:
+        length = path.stat().st_size - _SEAL_LEN
+        file.seek(max(length, 0))
+        sealed = file.read()
+        file.seek(0)
+        digest = hashlib.sha256()
+        while length > 0 and (part := file.read(min(length, 1024 * 1024))):
+            digest.update(part)
+            length -= len(part)
+    if sealed != _SEAL + digest.digest():
+        raise invalid("backup_broken", f"{path} is not a whole backup of ours.", "Take another copy of it.", str(path))
 
 
 def _pass_on(source: IO[bytes], sink: IO[bytes], *, keep_all: bool) -> None:
