@@ -179,7 +179,7 @@ def all_is_well(town: Town) -> tuple[Somebody, Somebody, Tag]:
     town.site()
     town.gateway("dock-1", GatewayClass.OWN_SITE, "dock", HAMBURG)
     town.gateway("van-1", GatewayClass.VEHICLE)
-    town.gateway("home-gw", GatewayClass.CROWD)
+    town.gateway("street-gw", GatewayClass.CROWD)
     home = Place(481_200_000, 116_500_000, 25, PlaceSource.FIXED)
     ship_to = {"country": "DE", "postcode": "80331", "place": {"lat": 48.12, "lon": 11.65, "accuracy_m": 50}}
     operator.post("/orders", order("G-1", site="dock", ship_to=ship_to))
@@ -190,7 +190,7 @@ def all_is_well(town: Town) -> tuple[Somebody, Somebody, Tag]:
     for n, moment in enumerate(road):
         place = Place(535_500_000 - n * 1_800_000, 99_930_000 + n * 550_000, 30, PlaceSource.GNSS)
         town.hear("van-1", tag.serial, place, [moment])
-    town.hear("home-gw", tag.serial, home, [there + timedelta(minutes=n) for n in range(0, 2000, 30)])
+    town.hear("street-gw", tag.serial, home, [there + timedelta(minutes=n) for n in range(0, 2000, 30)])
     label = {"carrier": "DHL", "number": "00340434", "service": "express"}
     scan = {"carrier": "DHL", "number": "00340434", "physical": True}
     state(

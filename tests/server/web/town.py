@@ -45,7 +45,7 @@ PASSWORD = "correct horse battery"
 HAMBURG = Place(535_500_000, 99_930_000, 10, PlaceSource.FIXED)
 # The owner's home: a number so odd that it can be searched for in every answer.
 HOME = Place(481_234_567, 116_543_217, 25, PlaceSource.FIXED)
-HOME_TRACES = ("48.12345", "11.65432", "481234567", "116543217", "home-gw")
+HOME_TRACES = ("48.12345", "11.65432", "481234567", "116543217", "secret-")
 
 
 def quick_passwords() -> Passwords:
@@ -251,25 +251,27 @@ class Town:
             known = gateways.by_name(tx, gateway)
             assert known is not None
             place_no = None if place is None else self._place(tx, place)
-            for moment in at:
-                batch_no = tx.execute(
-                    insert(batches)
-                    .values(
-                        gateway_no=known.no, outbox_id=bytes(16), sequence=self._next(), body_sha256=bytes(32),
-                        received_at=moment + timedelta(seconds=20), sent_at=moment + timedelta(seconds=10),
-                        gateway_class=int(known.gateway_class), clock=int(Clock.GOOD), place_no=place_no,
-                        outcome=int(OutcomeKind.STORED), rows=1, unresolved=0,
-                    )
-                    .returning(batches.c.no)
-                ).scalar_one()  # fmt: skip
-                born = START - timedelta(days=60)
-                tx.execute(
-                    insert(sightings).values(
-                        serial=serial, heard_at=moment, first_heard_at=moment, batch_no=batch_no,
-                        uptime_s=int((moment - born).total_seconds()), boot=boot, adverts=3, status=0x40,
-                        rssi_max_dbm=-60, rssi_mean_dbm=-65,
-                    )
-                )  # fmt: skip
+            moments = sorted(at)
+            told = [
+                {
+                    "gateway_no": known.no, "outbox_id": bytes(16), "sequence": self._next(), "body_sha256": bytes(32),
+                    "received_at": moment + timedelta(seconds=20), "sent_at": moment + timedelta(seconds=10),
+                    "gateway_class": int(known.gateway_class), "clock": int(Clock.GOOD), "place_no": place_no,
+                    "outcome": int(OutcomeKind.STORED), "rows": 1, "unresolved": 0,
+                }
+                for moment in moments
+            ]  # fmt: skip
+            numbers = tx.execute(insert(batches).returning(batches.c.no, sort_by_parameter_order=True), told).scalars()
+            born = START - timedelta(days=60)
+            heard = [
+                {
+                    "serial": serial, "heard_at": moment, "first_heard_at": moment, "batch_no": no, "boot": boot,
+                    "uptime_s": int((moment - born).total_seconds()), "adverts": 3, "status": 0x40,
+                    "rssi_max_dbm": -60, "rssi_mean_dbm": -65,
+                }
+                for no, moment in zip(numbers, moments, strict=True)
+            ]  # fmt: skip
+            tx.execute(insert(sightings), heard)
 
     def _place(self, tx: Any, place: Place) -> int:
         row = {"lat_e7": place.lat_e7, "lon_e7": place.lon_e7, "accuracy_m": place.accuracy_m}
