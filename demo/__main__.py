@@ -45,6 +45,9 @@ class Stopped(Exception):  # noqa: N818 - no error: somebody wants to stop
 
 def main() -> int:
     """Runs the demo until it is stopped; returns the exit code."""
+    if sys.argv[1:]:  # it takes no options: asked for help, or anything else, it must not start
+        print(f"usage: python -m demo\n\n{__doc__}")
+        return 0 if sys.argv[1] in {"-h", "--help"} else 2
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     console = Console(highlight=False)
