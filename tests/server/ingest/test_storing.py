@@ -18,6 +18,7 @@ from server.ingest.verify import Entry, check
 from server.store import ledger, tables
 from server.store.ledger import OutboxKey
 from tests.server.ingest.parties import HERE, K_FACTORY, LOTS, NOW, NOW_MS, Gateway, Tag, enrol, sighting
+from wire.batch import MAX_SEQUENCE, MAX_UNIX_MS, Clock, Place, PlaceSource
 from wire.receipt import OutcomeKind, decode_receipt
 from wire.signing import Domain, verify
 
@@ -183,6 +184,19 @@ def test_what_does_not_resolve_is_kept_with_its_reason(engine: Engine, gateway: 
 
 def test_a_batch_may_be_empty_and_without_a_place(engine: Engine, gateway: Gateway) -> None:
     assert kinds(put(engine, gateway, gateway.batch(place=None, dropped={"foreign": 3}))) == [(0, STORED, "")]
+
+
+def test_the_widest_values_that_wire_lets_through_can_be_stored(engine: Engine, gateway: Gateway) -> None:
+    widest = gateway.batch(
+        sighting(Tag(0).frame(0), at_ms=0, rssi_dbm=-125),
+        sequence=MAX_SEQUENCE,
+        sent_at_ms=MAX_UNIX_MS,
+        clock=Clock.BAD,
+        place=Place(900_000_000, -1_800_000_000, 65_535, PlaceSource.MANUAL),
+        dropped={"a" * 32: MAX_SEQUENCE},
+    )
+    assert kinds(put(engine, gateway, widest)) == [(MAX_SEQUENCE, STORED, "")]
+    assert kinds(put(engine, gateway, widest)) == [(MAX_SEQUENCE, DUPLICATE, "")]
 
 
 def test_several_gateways_in_one_set_get_one_receipt_each(engine: Engine, gateway: Gateway) -> None:
