@@ -104,7 +104,7 @@ def stated_in_words(stated: ActivationAnswer) -> list[str]:
     """What a tag stated, a line for each thing."""
     return [
         f"serial      {stated.serial} (hex {stated.serial:010x})",
-        f"boot        {stated.boot}: the tag had been powered up {stated.boot} times",
+        f"boot        {stated.boot}: power-up number {stated.boot} of its life",
         f"uptime      {duration_in_words(stated.uptime_s)} of running in all ({stated.uptime_s} s)",
         f"owner hash  {stated.owner_hash.hex()}: names the owner's key, not the owner",
     ]
