@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from server.rules.timeline import Column, Row
@@ -25,6 +25,7 @@ class Item:
     actor: str | None
     replay: bool
     corrected: bool
+    units: tuple[int, ...]
 
     @property
     def late(self) -> bool:
@@ -36,10 +37,7 @@ def fold(rows: Iterable[Row]) -> list[Item]:
     """Rows in order of time; hearings alike that nothing interrupts are told once, from the first to the last."""
     items: list[Item] = []
     for row in rows:
-        item = Item(
-            row.at, row.until, row.reached_at, str(row.column), _text(row), row.agrees, row.actor, row.replay,
-            row.corrected,
-        )  # fmt: skip
+        item = _item(row)
         known = _same(items, item) if row.column is Column.HEARD else None
         if known is None:
             items.append(item)
@@ -48,9 +46,21 @@ def fold(rows: Iterable[Row]) -> list[Item]:
     return items
 
 
-def _text(row: Row) -> str:
-    """Of a hearing only who heard it: frames are counted row by row, and a run of rows has no one count."""
-    return row.text.partition(": ")[0] + f" (unit {row.slot})" if row.column is Column.HEARD else row.text
+def _item(row: Row) -> Item:
+    # Of a hearing only who heard it: frames are counted row by row, and a run of rows has no one count.
+    text = row.text.partition(": ")[0] if row.column is Column.HEARD else row.text
+    return Item(
+        at=row.at,
+        until=row.until,
+        reached_at=row.reached_at,
+        column=str(row.column),
+        text=text,
+        agrees=row.agrees,
+        actor=row.actor,
+        replay=row.replay,
+        corrected=row.corrected,
+        units=() if row.slot is None else (row.slot,),
+    )
 
 
 def _same(items: list[Item], item: Item) -> int | None:
@@ -63,8 +73,9 @@ def _same(items: list[Item], item: Item) -> int | None:
 
 
 def _joined(one: Item, other: Item) -> Item:
-    until = max(one.until or one.at, other.until or other.at)
-    return Item(
-        one.at, until, max(one.reached_at, other.reached_at), one.column, one.text, one.agrees, one.actor, one.replay,
-        one.corrected,
-    )  # fmt: skip
+    return replace(
+        one,
+        until=max(one.until or one.at, other.until or other.at),
+        reached_at=max(one.reached_at, other.reached_at),
+        units=tuple(sorted({*one.units, *other.units})),
+    )
