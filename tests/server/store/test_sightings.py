@@ -1,0 +1,162 @@
+"""Reading sightings back on a real database: thinned to their ends, newest by the gateways' clocks, by the minute."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, Engine, delete, insert
+
+from server.rules.facts import GatewayClass, Place
+from server.store import sightings, tables
+from wire.batch import Clock, PlaceSource
+from wire.batch import GatewayClass as WireClass
+
+T = datetime(2026, 11, 20, 23, 50, tzinfo=UTC)
+S = timedelta(seconds=1)
+
+
+def gateway(tx: Connection, name: str, kind: WireClass = WireClass.OWN_SITE, site: str | None = None) -> int:
+    if site:
+        row = {"site": site, "name": site, "zone": "UTC", "lat_e7": 0, "lon_e7": 0, "calendar": {}}
+        tx.execute(insert(tables.sites).values(row))
+    new = {"gateway": name, "gateway_class": kind, "owner": f"owner of {name}", "created_at": T, "site": site}
+    return int(tx.execute(insert(tables.gateways).values(new).returning(tables.gateways.c.no)).scalar_one())
+
+
+def batch(tx: Connection, gateway_no: int, sequence: int = 0, *, place: int | None = None, **more) -> int:
+    values = {
+        "gateway_no": gateway_no, "outbox_id": bytes(16), "sequence": sequence, "body_sha256": b"", "received_at": T,
+        "sent_at": T, "gateway_class": WireClass.OWN_SITE, "clock": Clock.GOOD, "place_no": place, "outcome": 0,
+        "rows": 0, "unresolved": 0,
+    }  # fmt: skip
+    new = insert(tables.batches).values(values | more).returning(tables.batches.c.no)
+    return int(tx.execute(new).scalar_one())
+
+
+def place(tx: Connection, lat_e7: int = 525_000_000) -> int:
+    new = {"lat_e7": lat_e7, "lon_e7": 134_000_000, "accuracy_m": 8, "source": PlaceSource.FIXED}
+    return int(tx.execute(insert(tables.places).values(new).returning(tables.places.c.no)).scalar_one())
+
+
+def hear(tx: Connection, batch_no: int, at: datetime, uptime_s: int, **more) -> None:
+    values = {
+        "serial": 7, "heard_at": at, "first_heard_at": at - S, "batch_no": batch_no, "uptime_s": uptime_s, "boot": 1,
+        "adverts": 3, "status": 0, "rssi_max_dbm": -60, "rssi_mean_dbm": -65,
+    }  # fmt: skip
+    tx.execute(insert(tables.sightings).values(values | more))
+
+
+def test_a_long_stay_is_one_row_with_its_two_ends(engine: Engine) -> None:
+    with engine.begin() as tx:
+        desk = gateway(tx, "gw-1", site="berlin")
+        first, later = batch(tx, desk, place=place(tx)), batch(tx, desk, 1, place=1, received_at=T + 700 * S)
+        for n in range(50):
+            hear(tx, first if n < 20 else later, T + 10 * n * S, 1000 + 10 * n, status=n)
+        (row,) = sightings.heard(tx, [7, 8])
+    assert (row.serial, row.boot, row.gateway, row.gateway_owner) == (7, 1, "gw-1", "owner of gw-1")
+    assert (row.gateway_class, row.site, row.clock_good) == (GatewayClass.OWN_SITE, "berlin", True)
+    assert row.place == Place(52.5, 13.4, 8.0)
+    assert (row.first_at, row.first_uptime_s) == (T, 1000)
+    assert (row.last_at, row.last_uptime_s, row.status) == (T + 490 * S, 1490, 49)
+    assert (row.count, row.first_reached_at, row.reached_us_at) == (50, T, T + 700 * S)
+
+
+def test_rows_are_apart_by_boot_gateway_class_place_clock_lag_and_day(engine: Engine) -> None:
+    with engine.begin() as tx:
+        one, two = gateway(tx, "gw-1"), gateway(tx, "gw-2", WireClass.CROWD)
+        here, there = place(tx), place(tx, 480_000_000)
+        home = batch(tx, one, place=here)
+        hear(tx, home, T, 100)
+        hear(tx, home, T + 10 * S, 110)  # the same row
+        hear(tx, home, T, 100, boot=2)
+        hear(tx, batch(tx, two, place=here), T, 100)
+        hear(tx, batch(tx, one, 1, place=here, gateway_class=WireClass.VEHICLE), T, 100)
+        hear(tx, batch(tx, one, 2, place=there), T, 100)
+        hear(tx, batch(tx, one, 3, place=here, clock=Clock.UNSURE), T, 100)
+        hear(tx, home, T + 60 * S, 100)  # played back a minute later
+        hear(tx, home, T + 3600 * S, 3700)  # after midnight
+        rows = sightings.heard(tx, [7])
+    assert len(rows) == 8
+    assert sorted(row.count for row in rows) == [1] * 7 + [2]
+    assert {row.clock_good for row in rows} == {True, False}
+
+
+def test_since_bounds_the_moment_heard(engine: Engine) -> None:
+    with engine.begin() as tx:
+        no = batch(tx, gateway(tx, "gw-1"))
+        for n in range(10):
+            hear(tx, no, T + n * S, 100 + n)
+        assert [row.count for row in sightings.heard(tx, [7], since=T + 4 * S)] == [6]
+        assert sightings.heard(tx, [7], since=T + 10 * S) == []
+        assert sightings.was_heard_since(tx, 7, T + 9 * S)
+        assert not sightings.was_heard_since(tx, 7, T + 10 * S)
+        assert not sightings.was_heard_since(tx, 8, T)
+
+
+def test_nothing_asked_nothing_answered(engine: Engine) -> None:
+    with engine.begin() as tx:
+        assert sightings.heard(tx, []) == []
+        assert sightings.last_heard(tx, []) == {}
+
+
+def test_last_heard_is_the_newest_by_the_gateways_clocks(engine: Engine) -> None:
+    with engine.begin() as tx:
+        no = batch(tx, gateway(tx, "gw-1"), received_at=T + 9 * S)
+        hear(tx, no, T + 5 * S, 105, rssi_max_dbm=-50, status=0x40)
+        hear(tx, no, T, 100)
+        hear(tx, no, T - 400 * 86_400 * S, 7, serial=8)
+        newest = sightings.last_heard(tx, [7, 8, 9])
+    assert set(newest) == {7, 8}
+    row = newest[7]
+    assert (row.heard_at, row.first_heard_at, row.reached_at) == (T + 5 * S, T + 4 * S, T + 9 * S)
+    assert (row.uptime_s, row.boot, row.status, row.adverts, row.rssi_max_dbm) == (105, 1, 0x40, 3, -50)
+    assert (row.place, row.place_source, row.clock, row.receivers) == (None, None, Clock.GOOD, ("gw-1",))
+    assert newest[8].heard_at == T - 400 * 86_400 * S
+
+
+def test_history_shows_the_strongest_of_each_minute_and_who_else_heard_it(engine: Engine) -> None:
+    with engine.begin() as tx:
+        one, two = batch(tx, gateway(tx, "gw-1"), place=place(tx)), batch(tx, gateway(tx, "gw-2"))
+        for n in range(18):  # three minutes
+            hear(tx, one, T + 10 * n * S, 100 + 10 * n, rssi_max_dbm=-60 - n)
+            hear(tx, two, T + 10 * n * S, 100 + 10 * n, rssi_max_dbm=-40 if n == 7 else -80)
+        hear(tx, two, T + 60 * S, 40, rssi_max_dbm=-10)  # a replay: another lag, an entry of its own
+        rows = sightings.history(tx, 7, T, T + 180 * S)
+        assert [(row.heard_at - T) // S for row in rows] == [120, 70, 60, 0]
+        live = [row for row in rows if row.rssi_max_dbm != -10]
+        assert [(row.gateway, row.receivers) for row in live] == [
+            ("gw-1", ("gw-1", "gw-2")), ("gw-2", ("gw-1", "gw-2")), ("gw-1", ("gw-1", "gw-2")),
+        ]  # fmt: skip
+        assert live[0].place == Place(52.5, 13.4, 8.0)
+        assert live[1].place is None
+        assert [row.heard_at for row in sightings.history(tx, 7, T, T + 180 * S, limit=1)] == [T + 120 * S]
+        assert sightings.history(tx, 7, T + 180 * S, T + 999 * S) == []
+        assert sightings.history(tx, 8, T, T + 180 * S) == []
+
+
+ROW = st.tuples(st.integers(0, 3), st.integers(0, 300), st.integers(100, 160), st.integers(1, 2))
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(ROW, min_size=1, max_size=25))
+@pytest.mark.timeout(300)
+def test_thinning_keeps_the_ends_and_the_counts_whatever_the_order(engine: Engine, rows: list[tuple[int, ...]]) -> None:
+    """Each thin row's ends are frames that were heard, no frame is outside, and the order of arrival is nothing."""
+    answers = []
+    for order in (rows, rows[::-1]):
+        with engine.begin() as tx:
+            for table in (tables.sightings, tables.batches, tables.gateways):
+                tx.execute(delete(table))
+            batches = [batch(tx, gateway(tx, f"gw-{n}")) for n in range(4)]
+            for which, at_s, uptime_s, boot in order:
+                hear(tx, batches[which], T + at_s * S, uptime_s, boot=boot)
+            answers.append(sightings.heard(tx, [7]))
+    assert answers[0] == answers[1]
+    heard = {(f"gw-{which}", boot, T + at_s * S, uptime_s) for which, at_s, uptime_s, boot in rows}
+    assert sum(row.count for row in answers[0]) == len(rows)
+    for row in answers[0]:
+        for end in ((row.first_at, row.first_uptime_s), (row.last_at, row.last_uptime_s)):
+            assert (row.gateway, row.boot, *end) in heard
