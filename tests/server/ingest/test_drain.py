@@ -1,0 +1,200 @@
+"""The connection, on both real brokers: acknowledged late and only where it came from, sessions last, limits hold."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import paho.mqtt.client as paho
+import pytest
+import structlog
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from server.ingest import drain as draining
+from server.ingest import inbox as inboxes
+from server.ingest import metrics
+from server.ingest.drain import Drain
+from server.ingest.inbox import Delivery, Inbox
+from server.ingest.receipts import Message
+from tests.fixtures.brokers import Broker, Mosquitto
+
+LOG = structlog.get_logger("test")
+TOPIC = "hearsight/1/gw/gw-1/batch"
+
+
+def wait_until(is_so: Callable[[], bool], what: str, patience_s: float = 20) -> None:
+    until = time.monotonic() + patience_s
+    while not is_so():
+        assert time.monotonic() < until, f"waited in vain for {what}"
+        time.sleep(0.005)
+
+
+class Running:
+    """A drain in its thread."""
+
+    def __init__(self, url: str) -> None:
+        self.inbox = Inbox()
+        self.drain = Drain(url, self.inbox, monotonic=time.monotonic, log=LOG)
+        self.thread = threading.Thread(target=self.drain.run)
+        self.thread.start()
+
+    def take(self, count: int) -> list[Delivery]:
+        taken: list[Delivery] = []
+        until = time.monotonic() + 20
+        while len(taken) < count:
+            assert time.monotonic() < until, f"{len(taken)} of {count} deliveries came"
+            taken += self.inbox.take(0.1) or []
+        return taken
+
+    def stop(self) -> None:
+        self.drain.stop()
+        self.thread.join(10)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def start(broker: Broker) -> Iterator[Callable[[], Running]]:
+    """Starts a drain that is connected and subscribed."""
+    made: list[Running] = []
+
+    def _start() -> Running:
+        before = metrics.CONNECTIONS.labels("made")._value.get()
+        made.append(Running(broker.url))
+        wait_until(lambda: metrics.CONNECTIONS.labels("made")._value.get() > before, "the connection")
+        time.sleep(0.3)  # the subscription is on its way
+        return made[-1]
+
+    yield _start
+    for each in made:
+        if each.thread.is_alive():
+            each.stop()
+
+
+@pytest.fixture
+def publisher(broker: Broker) -> Iterator[paho.Client]:
+    client = paho.Client(CallbackAPIVersion.VERSION2, "publisher", protocol=MQTTProtocolVersion.MQTTv5)
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    yield client
+    client.disconnect()
+    client.loop_stop()
+
+
+def publish(publisher: paho.Client, *payloads: bytes) -> None:
+    for payload in payloads:
+        publisher.publish(TOPIC, payload, 1).wait_for_publish(20)
+
+
+def test_what_is_not_acknowledged_comes_again_and_what_is_does_not(start, publisher: paho.Client) -> None:
+    first = start()
+    publish(publisher, *[b"%d" % n for n in range(10)])
+    taken = first.take(10)
+    assert [delivery.payload for delivery in taken] == [b"%d" % n for n in range(10)]
+    assert {delivery.topic for delivery in taken} == {TOPIC}
+    first.drain.answer(taken[:6], [])
+    first.stop()
+    second = start()
+    again = second.take(4)
+    assert sorted(delivery.payload for delivery in again) == [b"6", b"7", b"8", b"9"]
+    second.drain.answer(again, [])
+
+
+def test_what_is_published_while_we_are_away_waits_for_us(start, publisher: paho.Client) -> None:
+    start().stop()
+    publish(publisher, b"meanwhile")
+    assert [delivery.payload for delivery in start().take(1)] == [b"meanwhile"]
+
+
+def test_acknowledgements_of_an_earlier_connection_are_dropped(start, broker: Broker, publisher: paho.Client) -> None:
+    running = start()
+    publish(publisher, b"early")
+    early = running.take(1)
+    made, late = metrics.CONNECTIONS.labels("made")._value.get(), metrics.LATE_ACKS._value.get()
+    broker.kill()
+    broker.start()
+    wait_until(lambda: metrics.CONNECTIONS.labels("made")._value.get() > made, "the reconnection")
+    running.drain.answer(early, [])
+    wait_until(lambda: metrics.LATE_ACKS._value.get() == late + 1, "the counter")
+    time.sleep(0.3)
+    wait_until(publisher.is_connected, "the publisher")
+    publish(publisher, b"after")
+    assert b"after" in {delivery.payload for delivery in running.take(1)}
+
+
+def test_receipts_go_out(start, broker: Broker, publisher: paho.Client) -> None:
+    got: list[bytes] = []
+    publisher.on_message = lambda _c, _d, message: got.append(bytes(message.payload))
+    publisher.subscribe("hearsight/1/gw/gw-1/receipt", 1)
+    time.sleep(0.2)
+    start().drain.answer([], [Message("hearsight/1/gw/gw-1/receipt", b"%d" % n) for n in range(600)])
+    wait_until(lambda: len(got) >= 600, "the receipts")
+    assert got == [b"%d" % n for n in range(600)]
+
+
+def test_no_more_is_read_than_there_is_room_for(start, publisher: paho.Client, monkeypatch) -> None:
+    monkeypatch.setattr(inboxes, "WAITING_MAX", 20)
+    running = start()
+    publish(publisher, *[b"%d" % n for n in range(100)])
+    time.sleep(0.5)
+    assert len(running.inbox) <= 20
+    seen: list[bytes] = []
+    while len(seen) < 100:
+        taken = running.take(1)
+        seen += [delivery.payload for delivery in taken]
+        running.drain.answer(taken, [])
+    assert sorted(map(int, seen)) == list(range(100))
+
+
+@pytest.mark.mosquitto
+def test_receive_maximum_is_the_brokers_limit(mosquitto: Mosquitto, publisher_of, monkeypatch) -> None:
+    monkeypatch.setattr(draining, "WAITING_MAX", 7)
+    running = Running(mosquitto.url)
+    try:
+        time.sleep(0.7)
+        publish(publisher_of(mosquitto), *[b"%d" % n for n in range(30)])
+        time.sleep(0.5)
+        assert len(running.inbox) == 7
+    finally:
+        running.stop()
+
+
+@pytest.mark.mosquitto
+def test_a_broker_without_mqtt_5_will_do(mosquitto: Mosquitto, publisher_of, monkeypatch) -> None:
+    """Every attempt speaks 3.1.1 here: the session lasts there as well, and unacknowledged batches come again."""
+    monkeypatch.setattr(draining, "_OLD_PROTOCOL_EVERY", 1)
+    running = Running(mosquitto.url)
+    time.sleep(0.7)
+    publish(publisher_of(mosquitto), b"first")
+    running.take(1)
+    running.stop()
+    again = Running(mosquitto.url)
+    assert [delivery.payload for delivery in again.take(1)] == [b"first"]
+    again.stop()
+    assert "(p2, c0" in mosquitto.log
+
+
+@pytest.fixture
+def publisher_of() -> Iterator[Callable[[Mosquitto], paho.Client]]:
+    clients: list[paho.Client] = []
+
+    def connect(broker: Mosquitto) -> paho.Client:
+        client = paho.Client(CallbackAPIVersion.VERSION2, "publisher", protocol=MQTTProtocolVersion.MQTTv5)
+        client.connect("127.0.0.1", broker.port)
+        client.loop_start()
+        clients.append(client)
+        return client
+
+    yield connect
+    for client in clients:
+        client.disconnect()
+        client.loop_stop()
+
+
+def test_an_unreachable_broker_is_tried_again_and_stopping_does_not_wait(free_port: int) -> None:
+    before = metrics.CONNECTIONS.labels("unreachable")._value.get()
+    running = Running(f"mqtt://127.0.0.1:{free_port}")
+    wait_until(lambda: metrics.CONNECTIONS.labels("unreachable")._value.get() >= before + 2, "two tries")
+    began = time.monotonic()
+    running.stop()
+    assert time.monotonic() - began < 5
