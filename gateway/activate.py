@@ -38,7 +38,7 @@ from wire.signing import SIGNATURE_LEN, Domain, sign
 HEAR_S: Final = 90.0
 ASK_EVERY_S: Final = 2.0
 # Each attempt costs a challenge on the server; a person needs some seconds to find the button.
-PRESS_AGAIN_S: Final = 5.0
+PRESS_AGAIN_S: Final = 4.0
 SILENCE_S: Final = 60.0
 
 Say = Callable[[str], None]

@@ -98,7 +98,7 @@ SETTINGS: Final[dict[str, Setting]] = {
     ),
     "WINDOW_S": Setting(
         "60",
-        _between(1, 900),
+        _between(0.2, 900),
         "seconds of adverts in one sighting: longer saves bytes, but all of it is lost in a power cut",
     ),
     "SILENCE_S": Setting(

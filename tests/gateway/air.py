@@ -50,9 +50,9 @@ class Air:
     def bus_address(self) -> str:
         return self.bluez.bus_address
 
-    def do(self, work: Coroutine[Any, Any, T]) -> T:
+    def do(self, work: Coroutine[Any, Any, T], seconds: float = 30.0) -> T:
         """Run a coroutine there and wait for it."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(seconds)
 
     def call(self, work: Callable[[], T]) -> T:
         """Run a function there, within one turn of that loop, and wait for it."""

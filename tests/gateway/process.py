@@ -61,6 +61,7 @@ class GatewayProcess:
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def status(self) -> dict[str, Any]:
-        """What status.json says; empty before it exists."""
+        """What the running process said of itself in status.json; empty before it did."""
         path = self.data / "status.json"
-        return json.loads(path.read_bytes()) if path.exists() else {}
+        told: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+        return told if self.process is not None and told.get("pid") == self.process.pid else {}
