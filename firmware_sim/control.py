@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from firmware_sim.live import LiveAir, LiveError
 # Beside the data; holds the socket's own path, which has to be shorter than some folders are.
 DOOR_FILE: Final = "air.door"
 _LINE_MAX: Final = 4096
+_PATH_MAX_BYTES: Final = 100  # sun_path holds 108
 _TIMEOUT_S: Final = 10.0
 
 
@@ -38,8 +40,12 @@ def ask(data: Path, **request: object) -> Any:
 @asynccontextmanager
 async def control(air: LiveAir, data: Path) -> AsyncIterator[None]:
     """The door for `ask`, open while the air is."""
-    with tempfile.TemporaryDirectory(prefix="hearsight-air-") as folder:
-        path = Path(folder) / "door"
+    with ExitStack() as stack:
+        path = (data / "air.sock").absolute()
+        if len(os.fsencode(path)) > _PATH_MAX_BYTES:
+            path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hearsight-air-"))) / "air.sock"
+        path.unlink(missing_ok=True)  # of one that was killed
+        stack.callback(path.unlink, missing_ok=True)
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:

@@ -80,6 +80,8 @@ class LiveAir:
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Everything until `stop`; then the tags are laid down and the buses ended, whatever happened."""
+        for stale in self._data.glob("*.bus"):  # of an air that was killed
+            stale.unlink()
         async with AsyncExitStack() as stack:
             for gateway in self._gateways:
                 bluez = SimulatedBluez(bus=PrivateBus(self._bus_folder(gateway)))
