@@ -59,7 +59,9 @@ def test_r02_after_the_cutoff_counts_from_the_next_business_day() -> None:
 
 def test_r02_is_silent_when_it_left_in_time_and_clears_when_it_left_late() -> None:
     in_time = facts(*PACKED, label(at("Tue 10:00")), scan(at("Wed 23:59")))
-    assert "R-02" not in rules(judge(in_time, at("Thu 12:00")))
+    on_thursday = judge(in_time, at("Thu 12:00"))
+    assert not on_thursday.findings
+    assert not on_thursday.cleared
     late = judge(facts(*PACKED, label(at("Tue 10:00")), scan(at("Thu 00:01"))), at("Thu 12:00"))
     assert "R-02" not in rules(late)
     cleared = next(f for f in late.cleared if f.rule.id == "R-02")
