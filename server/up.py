@@ -11,6 +11,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -27,7 +28,8 @@ from server import wiring
 from server.local import children
 from server.local.broker import OwnBroker
 from server.local.postgres import OwnPostgres
-from server.refusal import Kind, Refusal
+from server.refusal import Kind, Refusal, conflict
+from server.service.broker_list import replace_file
 from server.settings import Settings, load, variable
 
 log = structlog.get_logger("up")
@@ -114,7 +116,11 @@ class House:
     # --- starting
 
     def start(self, stopping: Callable[[], bool]) -> Settings:
-        """Starts every part in order; returns the settings with the URLs of the own ones."""
+        """Starts every part in order; returns the settings with the URLs of the own ones.
+
+        Refusals: port_taken, and those of the parts.
+        """
+        _check_port(self.settings)
         data, env = wiring.data_folder(self.settings), dict(self.environ)
         if self.settings.database_url is None:
             own = OwnPostgres(data / "postgres")
@@ -202,7 +208,7 @@ class House:
     def _write_running(self) -> None:
         """Which process is which, for whoever looks after this machine."""
         pids = {each.name: each.part.pid for each in self.parts if each.part.alive}
-        (self.settings.data / RUNNING_FILE).write_text(json.dumps({"up": os.getpid()} | pids) + "\n")
+        replace_file(self.settings.data / RUNNING_FILE, json.dumps({"up": os.getpid()} | pids) + "\n")
 
 
 class Signals:
@@ -240,6 +246,33 @@ def run(settings: Settings, environ: Mapping[str, str]) -> int:
     finally:
         house.stop()
     return 0
+
+
+def _check_port(settings: Settings) -> None:
+    """Told at the start: a web server that cannot listen would be started again and again. The one of a predecessor
+    that was killed may take a moment to end.
+    """
+    until = time.monotonic() + _END_S
+    if _cannot_listen(settings):
+        log.info("port_busy", port=settings.port, waiting_s=_END_S)
+    while (why := _cannot_listen(settings)) and time.monotonic() < until:
+        time.sleep(_TICK_S)
+    if why:
+        where = f"{settings.host}:{settings.port}"
+        raise conflict(
+            "port_taken", f"The web server cannot listen on {where}: {why}.",
+            "End the program that does, or set HEARSIGHT_PORT to another port.", where,
+        )  # fmt: skip
+
+
+def _cannot_listen(settings: Settings) -> str:
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            return error.strerror or "unknown"
+    return ""
 
 
 def _answers(settings: Settings) -> bool:

@@ -9,7 +9,9 @@ receipt, so a broker that forgets loses nothing. Production uses Mosquitto (depl
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -23,9 +25,11 @@ from server.local import children
 from server.refusal import Kind, Refusal, conflict
 
 # Not 1883, where a distribution's Mosquitto may already listen; and below the ports that the kernel gives to
-# outgoing connections, because the port must be free again at the next start: gateways were told it.
-_PORTS: Final = range(18830, 18930)
+# outgoing connections, because the port must be free again at the next start: gateways were told it. Which of them
+# follows from the folder, so that two servers on one machine do not take each other's while one is stopped.
+_PORTS: Final = range(20_000, 30_000)
 _START_S: Final = 15.0
+_PREDECESSOR_S: Final = 3.0
 # Larger than a batch may be, so that it is the ingest which refuses an oversized one and counts it.
 _MAX_PAYLOAD_BYTES: Final = 1024 * 1024
 _CONFIG: Final = """id = 0
@@ -83,8 +87,8 @@ class OwnBroker:
         if self._port is None and remembered.exists():
             self._port = int(remembered.read_text())
         if self._port is None:
-            self._port = next(port for port in _PORTS if _is_free(port))
-        elif not _is_free(self._port):
+            self._port = _port_for(self.folder)
+        elif not _becomes_free(self._port):
             raise conflict(
                 "broker_port_taken", f"Another program listens on port {self._port}, which gateways were told.",
                 f"End that program, or remove {remembered} and enrol the gateways anew.", str(self._port),
@@ -128,6 +132,21 @@ class OwnBroker:
             Kind.LATER, "broker_failed", f"The broker did not start: {last_words.strip()}",
             "Set HEARSIGHT_MQTT_URL to a broker of your own.",
         )  # fmt: skip
+
+
+def _port_for(folder: Path) -> int:
+    first = int.from_bytes(hashlib.sha256(os.fsencode(folder)).digest()[:4], "big")
+    return next(port for step in range(len(_PORTS)) if _is_free(port := _PORTS[(first + step) % len(_PORTS)]))
+
+
+def _becomes_free(port: int) -> bool:
+    """Whether nobody listens, or whoever does ends within moments, as the broker of a predecessor that was killed."""
+    until = time.monotonic() + _PREDECESSOR_S
+    while not _is_free(port):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _is_free(port: int) -> bool:
