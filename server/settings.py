@@ -115,6 +115,10 @@ class Settings:
         _text, default="127.0.0.1", example="0.0.0.0",  # noqa: S104
     )  # fmt: skip
     port: int = _setting("Port of the web server.", _port, default=8000, example="8080")
+    ingest_port: int | None = _setting(
+        "Port on which the ingest tells its counters to Prometheus, at the address of HOST.",
+        _port, otherwise="they are not served", example="9101",
+    )  # fmt: skip
     base_url: str = _setting(
         "How people and gateways reach the web server; stands in links, messages and enrolment tokens.",
         _url("http", "https"), default="", otherwise="http://127.0.0.1:PORT", example="https://tags.example.com",

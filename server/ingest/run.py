@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 import structlog
 from numpy.typing import NDArray
+from prometheus_client import start_http_server
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -26,7 +27,7 @@ from server.ingest.keyring import Keyring, Keys
 from server.ingest.patience import pauses, words
 from server.ingest.storing import OnStored
 from server.ingest.worker import Worker
-from server.refusal import Kind, Refusal
+from server.refusal import Kind, Refusal, conflict
 from server.service import heard
 from server.settings import Settings
 from server.store.db import transaction
@@ -40,7 +41,7 @@ END_S: Final = 6.0
 def run(settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) -> None:
     """Ingests until SIGTERM or SIGINT. Raises SystemExit after a crash.
 
-    Refusals: database_missing, broker_missing, master_key_missing, master_key_wrong.
+    Refusals: database_missing, broker_missing, ingest_port_taken, master_key_missing, master_key_wrong.
     """
     if settings.mqtt_url is None:
         raise Refusal(
@@ -52,11 +53,24 @@ def run(settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) 
         signal.signal(number, lambda *_: stop.set())
     engine = wiring.open_engine(settings, "hearsight ingest")
     try:
+        _serve_counters(settings)
         loaded = _load_keys(settings, engine, stop)
         if loaded and not _Process(settings, settings.mqtt_url, engine, *loaded, monotonic).run(stop):
             raise SystemExit(1)
     finally:
         engine.dispose()
+
+
+def _serve_counters(settings: Settings) -> None:
+    if settings.ingest_port is None:
+        return
+    try:
+        start_http_server(settings.ingest_port, settings.host)
+    except OSError:
+        raise conflict(
+            "ingest_port_taken", f"Port {settings.ingest_port} for the counters of the ingest is taken.",
+            "Set HEARSIGHT_INGEST_PORT to another one.", str(settings.ingest_port),
+        ) from None  # fmt: skip
 
 
 def _load_keys(settings: Settings, engine: Engine, stop: threading.Event) -> tuple[Keys, Keyring] | None:

@@ -37,6 +37,7 @@ class Ingest:
     master_key: bytes
     folder: Path
     port: int
+    env: dict[str, str] = field(default_factory=dict)
     kills: int = 0
     child: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
@@ -46,14 +47,19 @@ class Ingest:
             "HEARSIGHT_DATABASE_URL": self.database_url,
             "HEARSIGHT_MQTT_URL": f"mqtt://127.0.0.1:{self.port}",
             "HEARSIGHT_MASTER_KEY": base64.b64encode(self.master_key).decode(),
+            **self.env,
         }
         with (self.folder / "ingest.log").open("ab") as log:
             self.child = children.start([sys.executable, "-m", "server", "ingest"], env=env, output=log)
 
+    @property
+    def log(self) -> str:
+        return (self.folder / "ingest.log").read_text()
+
     def kill(self) -> None:
         """kill -9; it must have been alive."""
         assert self.child is not None
-        assert self.child.poll() is None, (self.folder / "ingest.log").read_text()[-2000:]
+        assert self.child.poll() is None, self.log[-2000:]
         self.child.kill()
         assert self.child.wait() == -signal.SIGKILL
         self.kills += 1

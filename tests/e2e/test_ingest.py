@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,7 +72,7 @@ def scene(engine: Engine, database_url: str, tmp_path: Path) -> Iterator[Scene]:
 def ingest(scene: Scene, broker: Broker) -> Iterator[Ingest]:
     made = scene.ingest(broker.port)
     made.start()
-    wait_until(lambda: "broker_connected" in (scene.folder / "ingest.log").read_text(), "the ingest")
+    wait_until(lambda: "broker_connected" in made.log, "the ingest")
     time.sleep(0.3)
     yield made
     made.stop()
@@ -118,6 +119,24 @@ def test_a_day_of_bad_and_good_batches(scene: Scene, line: Line, ingest: Ingest)
         5: (OutcomeKind.REFUSED, "future"),
     }
     assert (rows(scene, "sightings"), rows(scene, "batches"), rows(scene, "dead_letters")) == (5, 7, 1)
+
+
+def test_counters_are_served_and_a_taken_port_is_told(scene: Scene, broker: Broker, free_port: int) -> None:
+    ingest = scene.ingest(broker.port)
+    ingest.env = {"HEARSIGHT_INGEST_PORT": str(free_port)}
+    ingest.start()
+    try:
+        wait_until(lambda: "broker_connected" in ingest.log, "the ingest")
+        with urllib.request.urlopen(f"http://127.0.0.1:{free_port}/metrics") as answer:
+            assert "hearsight_ingest_connected 1.0" in answer.read().decode()
+        second = scene.ingest(broker.port)
+        second.env = ingest.env
+        second.start()
+        assert second.child is not None
+        assert second.child.wait(60) == 2
+        assert "ingest_port_taken" in second.log or "is taken" in second.log
+    finally:
+        ingest.stop()
 
 
 def test_a_lost_tag_that_is_heard_raises_its_message_with_the_sighting(
