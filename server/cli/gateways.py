@@ -13,7 +13,7 @@ import typer
 from server import wiring
 from server.cli.common import ACTOR, AsJson, read_file, say, show, work
 from server.refusal import invalid
-from server.service import gateways
+from server.service import gateway_health, gateways
 from server.service.gateways import NewGateway
 from server.store.gateways import NewSite
 from wire.batch import GatewayClass, Place, PlaceSource
@@ -89,17 +89,16 @@ def _hand_over(token: str) -> None:
 
 
 def list_gateways(as_json: AsJson = False) -> None:
-    """List every gateway."""
+    """List every gateway and how it is. Where it stands is told of our own sites' only: others stand in homes."""
     with work() as at:
         rows = [
             (
-                each.gateway, each.gateway_class.name.lower(), each.owner, each.site,
-                f"{each.place.lat_e7 / _DEGREE:.5f}, {each.place.lon_e7 / _DEGREE:.5f}" if each.place else None,
-                each.enrolled_at, each.revoked_at,
+                each.gateway, each.gateway_class.value, each.owner, each.site, each.word.value, each.heard_radio_at,
+                each.queued_batches, f"{each.stands.lat:.5f}, {each.stands.lon:.5f}" if each.stands else None,
             )
-            for each in gateways.everything(at.tx)
+            for each in gateway_health.every_gateway(at.tx, at.now)
         ]  # fmt: skip
-    show(("gateway", "class", "owner", "site", "place", "enrolled", "revoked"), rows, as_json)
+    show(("gateway", "class", "owner", "site", "state", "heard radio", "queue", "place"), rows, as_json)
 
 
 def revoke(name: Name) -> None:

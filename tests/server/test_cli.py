@@ -105,7 +105,7 @@ def test_from_nothing_to_a_gateway_and_tags(run: Run, tmp_path: Path) -> None:
     (gateway,) = json.loads(run("gateway", "list", "--json").stdout)
     assert (gateway["gateway"], gateway["class"], gateway["site"]) == ("dock-1", "own_site", "berlin")
     assert gateway["place"] == "1.00000, 2.00000"
-    assert gateway["revoked"]
+    assert gateway["state"] == "revoked"
 
     lot, manifest = papers(tmp_path / "lot")
     assert "(manifest_signature)" in run("manifest", "import", manifest, code=1).stderr
