@@ -1,0 +1,100 @@
+"""The demo as a newcomer starts it: one run of the whole product for every test that only looks at it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import ROOT
+
+READY = "Five lines to try"
+# A first start takes 40 seconds on a quiet machine; a busy one is no failure.
+START_S = 300
+END_S = 60
+TERMINAL_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@dataclass
+class Demo:
+    """A running `python -m demo`."""
+
+    data: Path
+    port: int
+    child: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def memory(self) -> dict[str, str]:
+        known: dict[str, str] = json.loads((self.data / "demo.json").read_text())
+        return known
+
+    def said(self) -> str:
+        return TERMINAL_COLOURS.sub("", (self.data.parent / "demo.out").read_text(errors="replace"))
+
+    def wait_ready(self) -> None:
+        until = time.monotonic() + START_S
+        while READY not in self.said():
+            assert self.child.poll() is None, self.said()
+            assert time.monotonic() < until, self.said()
+            time.sleep(0.2)
+
+    def stop(self) -> int:
+        """Ctrl-C."""
+        self.child.send_signal(signal.SIGINT)
+        return self.child.wait(END_S)
+
+    def api(self, account: str) -> httpx.Client:
+        headers = {"authorization": f"Bearer {self.memory[f'token {account}']}"}
+        return httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=20, trust_env=False)
+
+
+def start_demo(data: Path, port: int) -> Demo:
+    """Starts it in a session of its own, as a terminal would."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("HEARSIGHT_")}
+    env |= {"HEARSIGHT_DATA": str(data), "HEARSIGHT_PORT": str(port), "COLUMNS": "100"}
+    with (data.parent / "demo.out").open("wb") as out:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "demo"], cwd=ROOT, env=env, stdout=out, stderr=out, start_new_session=True
+        )
+    return Demo(data, port, child)
+
+
+def processes_of(data: Path) -> list[str]:
+    """Every living process whose environment names this folder: the demo's own and whatever it started."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(data).encode() in (folder / "environ").read_bytes() and int(folder.name) != os.getpid():
+                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    running = start_demo(tmp_path_factory.mktemp("demo") / "data", port)
+    try:
+        running.wait_ready()
+        yield running
+    finally:
+        if running.child.poll() is None:
+            running.stop()
