@@ -43,6 +43,10 @@ def one_entry_changed() -> list[tuple[str, str]]:
     return [(kind, field) for kind in ALL_KINDS for field in ALL_KINDS[kind].fields]
 
 
+# Fields that are neither numbers nor hex: objects, lists and texts with a meaning of their own.
+NO_DIGITS = {"value", "heard", "chunks", "serials", "file", "token", "code"}
+
+
 @pytest.mark.parametrize(("kind", "field"), one_entry_changed())
 def test_a_missing_field_is_a_failure(kind: str, field: str) -> None:
     entries = load(make_vectors.FILE)[kind]
@@ -54,24 +58,21 @@ def test_a_missing_field_is_a_failure(kind: str, field: str) -> None:
 @pytest.mark.parametrize("wrong", [None, True, 1.5, -1, 2**70, "zz", "\ud800", [], {}, "0", "F0 F0"])
 def test_a_malformed_value_is_a_failure(kind: str, field: str, wrong: object) -> None:
     entries = load(make_vectors.FILE)[kind]
-    if entries[-1][field] == wrong:
-        pytest.skip("this is the true value")
+    is_true = entries[-1][field] == wrong
     entries[-1][field] = wrong
-    assert not verify_file(json.dumps({kind: entries}), ALL_KINDS).good
+    assert verify_file(json.dumps({kind: entries}), ALL_KINDS).good is is_true
 
 
-@pytest.mark.parametrize(("kind", "field"), one_entry_changed())
+@pytest.mark.parametrize(("kind", "field"), [(k, f) for k, f in one_entry_changed() if f not in NO_DIGITS])
 def test_one_changed_digit_is_a_failure(kind: str, field: str) -> None:
     """Each digit of each hex field, and each number plus one: nothing in a vector is unchecked."""
     entry = load(make_vectors.FILE)[kind][-1]
     value = entry[field]
     if isinstance(value, int):
         changed: list[object] = [value + 1, value - 1]
-    elif isinstance(value, str) and field not in ("file", "token", "code"):
+    else:
         places = range(0, len(value), max(1, len(value) // 40))
         changed = [value[:n] + ("0" if value[n] != "0" else "1") + value[n + 1 :] for n in places]
-    else:
-        pytest.skip("not a number and not hex")
     for wrong in changed:
         if field == "d" and str(wrong)[2:-2] == value[2:-2]:
             continue  # X25519 clamps the first and the last byte of a private key
