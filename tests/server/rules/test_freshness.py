@@ -61,7 +61,7 @@ def rows(draw: st.DrawFn) -> Heard:
     )
 
 
-@settings(max_examples=400)
+@settings(max_examples=250)
 @given(st.lists(rows(), max_size=8))
 def test_the_fast_judgement_is_the_definition(known: list[Heard]) -> None:
     sightings = list(judged(*known))
@@ -73,9 +73,9 @@ def test_the_fast_judgement_is_the_definition(known: list[Heard]) -> None:
         assert (sighting.freshness is Freshness.STALE) == stale, sighting
 
 
-def test_a_thousand_rows_in_well_under_a_second() -> None:
+def test_five_thousand_rows_in_well_under_a_second() -> None:
     """Not a benchmark: it fails if somebody makes it compare all pairs."""
-    many = [hear("bench", POWER_UP + timedelta(minutes=n), late_s=n % 7) for n in range(1, 20_000)]
+    many = [hear("bench", POWER_UP + timedelta(minutes=n), late_s=n % 7) for n in range(1, 5_000)]
     assert len(judged(*many)) == len(many)
 
 
