@@ -10,14 +10,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 
+from server.service.broker_list import password_hash
 from tests.conftest import ROOT
+from tests.fixtures.brokers import Mosquitto
 
 READY = "Five lines to try"
 # A first start takes 40 seconds on a quiet machine; a busy one is no failure.
@@ -63,10 +65,10 @@ class Demo:
         return httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=20, trust_env=False)
 
 
-def start_demo(data: Path, port: int) -> Demo:
+def start_demo(data: Path, port: int, settings: Mapping[str, str] | None = None) -> Demo:
     """Starts it in a session of its own, as a terminal would."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("HEARSIGHT_")}
-    env |= {"HEARSIGHT_DATA": str(data), "HEARSIGHT_PORT": str(port), "COLUMNS": "100"}
+    env |= {"HEARSIGHT_DATA": str(data), "HEARSIGHT_PORT": str(port), "COLUMNS": "100", **(settings or {})}
     with (data.parent / "demo.out").open("wb") as out:
         child = subprocess.Popen(
             [sys.executable, "-m", "demo"], cwd=ROOT, env=env, stdout=out, stderr=out, start_new_session=True
@@ -86,15 +88,44 @@ def processes_of(data: Path) -> list[str]:
     return found
 
 
-@pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    running = start_demo(tmp_path_factory.mktemp("demo") / "data", port)
+@pytest.fixture(scope="session", params=["embedded"])
+def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """The demo on the server's own broker, or (`mosquitto`) on Debian's with passwords and access lists."""
+    folder = tmp_path_factory.mktemp("demo")
+    mosquitto = _mosquitto(folder) if request.param == "mosquitto" else None
+    running = start_demo(folder / "data", free_port(), _settings(mosquitto) if mosquitto else {})
     try:
         running.wait_ready()
         yield running
     finally:
         if running.child.poll() is None:
             running.stop()
+        if mosquitto:
+            mosquitto.stop()
+
+
+def _mosquitto(folder: Path) -> Mosquitto:
+    passwords, acl = folder / "passwd", folder / "acl"
+    # The server's own line must be there before it can connect; it writes the gateways' lines itself.
+    passwords.write_text(f"Server:{password_hash('only for this test', os.urandom(12))}\n")
+    acl.write_text((ROOT / "deploy" / "mosquitto.acl").read_text())
+    for file in (passwords, acl):
+        file.chmod(0o600)
+    lines = f"allow_anonymous false\npassword_file {passwords}\nacl_file {acl}\n"
+    broker = Mosquitto(folder, free_port(), lines)
+    broker.start()
+    return broker
+
+
+def _settings(broker: Mosquitto) -> dict[str, str]:
+    return {
+        "HEARSIGHT_MQTT_URL": f"mqtt://Server:only%20for%20this%20test@127.0.0.1:{broker.port}",
+        "HEARSIGHT_MQTT_PASSWD_FILE": str(broker.folder / "passwd"),
+        "HEARSIGHT_MQTT_PID_FILE": str(broker.pid_file),
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

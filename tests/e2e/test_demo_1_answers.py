@@ -15,7 +15,12 @@ import pytest
 from tests.e2e.conftest import Demo
 from wire.activation import verify_answer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.parametrize("demo", ["embedded", "mosquitto"], indirect=True),
+]
 AGENT, CUSTOMER = "ash.agent@example.org", "rowan.ellery@example.org"
 GOOD, BAD, TAG = "HS-2026-1107", "HS-2016-0311", 7001001
 PHYSICAL = ["packed", "left", "accepted", "on_the_way", "delivered", "claimed", "activated"]
