@@ -41,7 +41,10 @@ def guarded(argv: Sequence[str], when_parent_dies: signal.Signals, run_as: RunAs
     if run_as:
         line += [f"--reuid={run_as.uid}", f"--regid={run_as.gid}", "--clear-groups"]
         right = ",+dac_override" if run_as.reach_all else ""
-        # Everything that root could do is given up for good, but perhaps this one right.
+        # Everything that root could do is given up for good, but perhaps this one right. access(2) would hide even
+        # that one, and PostgreSQL asks it for its own programs: hence no_setuid_fixup.
+        if run_as.reach_all:
+            line.append("--securebits=+no_setuid_fixup")
         line += [f"--inh-caps=-all{right}", f"--bounding-set=-all{right}", f"--ambient-caps=-all{right}"]
     return [*line, "--", *argv]
 

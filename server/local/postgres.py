@@ -209,14 +209,13 @@ class OwnPostgres:
         return self._with_rights_needed(RunAs(user.pw_uid, user.pw_gid))
 
     def _with_rights_needed(self, user: RunAs) -> RunAs:
-        """With the right to pass closed folders only if this user cannot run the programs or enter the folder above
-        ours without it: tried, not computed.
+        """With the right to pass closed folders only if this user cannot reach the programs or the folder above ours
+        without it. Another program is asked: what setpriv itself starts is still found with root's eyes.
         """
-        for probe in ([str(programs() / "postgres"), "--version"], ["test", "-x", str(self.folder.parent)]):
-            line = children.guarded(probe, signal.SIGKILL, user)
-            if subprocess.run(line, capture_output=True, timeout=20, cwd="/", check=False).returncode != 0:
-                return RunAs(user.uid, user.gid, reach_all=True)
-        return user
+        probe = ["test", "-x", str(programs() / "postgres"), "-a", "-x", str(self.folder.parent)]
+        line = children.guarded(probe, signal.SIGKILL, user)
+        reaches = subprocess.run(line, capture_output=True, timeout=20, cwd="/", check=False).returncode == 0
+        return user if reaches else RunAs(user.uid, user.gid, reach_all=True)
 
     def _make(self) -> None:
         """A new database cluster; it gets its name only when it is whole, so that a half-made one is never used."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 
 from server.local import children
 from server.local.children import RunAs
-from server.local.postgres import OwnPostgres
+from server.local.postgres import OwnPostgres, programs
 from server.refusal import Refusal
 
 AS_ROOT = os.geteuid() == 0
@@ -25,7 +26,7 @@ NOBODY = RunAs(65534, 65534, reach_all=True)  # the checkout may be where nobody
 HOLD = """
     import sys, time
     from pathlib import Path
-    from server.local.postgres import OwnPostgres
+    from server.local.postgres import OwnPostgres, programs
     own = OwnPostgres(Path(sys.argv[1]), durable=False)
     print(own.start(), own.pid, flush=True)
     time.sleep(100)
@@ -65,6 +66,10 @@ def capabilities(pid: int) -> int:
     return int(next(line.split()[1] for line in lines if line.startswith("CapEff")), 16)
 
 
+def open_to_all(folder: Path) -> bool:
+    return all(each.stat().st_mode & 0o001 for each in (folder, *folder.parents))
+
+
 def test_it_keeps_its_data_and_listens_to_nobody_else(folder: Path) -> None:
     with OwnPostgres(folder) as own:
         with psycopg.connect(own.url) as connection:
@@ -81,7 +86,7 @@ def test_it_keeps_its_data_and_listens_to_nobody_else(folder: Path) -> None:
 @pytest.mark.skipif(not AS_ROOT, reason="only root has somebody else to run it as")
 def test_root_lends_it_an_ordinary_user_without_any_right(folder: Path) -> None:
     with OwnPostgres(folder, durable=False) as own:
-        if own._run_as and not own._run_as.reach_all:  # the checkout itself may be below a closed folder
+        if open_to_all(programs()):  # a checkout below a closed folder needs one right
             assert capabilities(own.pid) == 0
         assert uid_of(own.pid) != 0
 
@@ -94,6 +99,21 @@ def test_root_below_a_folder_that_others_cannot_enter(folder: Path) -> None:
         assert uid_of(own.pid) != 0
         assert capabilities(own.pid) == 1 << 1  # CAP_DAC_OVERRIDE and nothing else
         assert one(own.url, b"select 1") == 1
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root has somebody else to run it as")
+def test_root_with_its_programs_below_a_closed_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkout under /root, where nobody else may go: the programs and their libraries are in there."""
+    package, closed = programs().parents[1], tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    for part in (package, package.with_name(f"{package.name}.libs")):
+        shutil.copytree(part, closed / part.name, symlinks=True)
+    monkeypatch.setattr("server.local.postgres.programs", lambda: closed / package.name / "pginstall" / "bin")
+    with OwnPostgres(folder, durable=False) as own:
+        assert one(own.url, b"select 1") == 1
+        assert capabilities(own.pid) == 1 << 1
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root can become nobody")
