@@ -147,7 +147,7 @@ def test_only_the_broker_and_the_proxy_are_reached() -> None:
 @pytest.mark.parametrize("service", SERVICES)
 def test_starts_after_what_it_needs_and_says_whether_it_is_well(service: str) -> None:
     about = SERVICES[service]
-    if service in {"mosquitto", "postgres", "server"}:
+    if service in {"mosquitto", "postgres", "server", "ingest"}:
         assert about["healthcheck"]["test"]
     for other, how in about.get("depends_on", {}).items():
         assert other in SERVICES
