@@ -30,6 +30,7 @@ from server.ingest.worker import Worker
 from server.refusal import Kind, Refusal, conflict
 from server.service import heard
 from server.settings import Settings
+from server.store import interest
 from server.store.db import transaction
 
 log = structlog.get_logger("ingest")
@@ -147,10 +148,10 @@ def _told(base_url: str) -> OnStored:
     """Tells the rest of the house, inside the transaction, whose tags were just heard."""
 
     def on_stored(tx: Connection, serials: NDArray[np.int64], newest_ms: NDArray[np.int64], now: datetime) -> None:
-        newest = {
-            serial: datetime.fromtimestamp(ms / 1000, UTC)
-            for serial, ms in zip(serials.tolist(), newest_ms.tolist(), strict=True)
-        }
-        heard.stored(tx, newest, now, base_url)
+        wanted = interest.interesting(tx, serials.tolist())
+        if wanted:
+            newest = dict(zip(serials.tolist(), newest_ms.tolist(), strict=True))
+            moments = {serial: datetime.fromtimestamp(newest[serial] / 1000, UTC) for serial in wanted}
+            heard.stored(tx, moments, now, base_url)
 
     return on_stored

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -243,8 +244,9 @@ def _count_stored(done: Stored) -> None:
     metrics.SIGHTINGS.inc(done.sightings)
     metrics.UNRESOLVED.inc(done.unresolved)
     metrics.FRAMES.labels("resolved").inc(done.sightings)
-    for _, outcome in done.outcomes:
-        metrics.OUTCOMES.labels(outcome.kind.name.lower(), outcome.reason).inc()
+    told = Counter((outcome.kind, outcome.reason) for _, outcome in done.outcomes)
+    for (kind, reason), batches in told.items():
+        metrics.OUTCOMES.labels(kind.name.lower(), reason).inc(batches)
 
 
 def _count_frames(not_kept: Mapping[Verdict, int]) -> None:
