@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import gc
 import os
 import random
 import secrets
@@ -110,8 +109,6 @@ async def _run(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    # What was made until here stays for ever: the garbage collector need not look at it at every ten-thousandth advert.
-    gc.freeze()
     await gateway.run(stop)
 
 

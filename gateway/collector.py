@@ -1,8 +1,8 @@
 """Many adverts in, few sightings out: one per device address and window, in a bounded table. Pure.
 
-`hear` runs for every advert in the air, so its common case (an address of this window repeats its frame) is one
-lookup, one comparison and five stores. Everything rarer is in `_hear_rarely`. Whatever is refused is counted with a
-reason, and refused before anything is allocated for it: strangers' beacons may not cost memory.
+`hear` is the whole truth about one advert. The scanner calls what `ear` makes: a shortcut for the common case (an
+address of this window repeats its frame) that costs one lookup, one comparison and three stores, and `hear` otherwise.
+Whatever is refused is counted with a reason, before anything is allocated for it: strangers may not cost memory.
 
     always:  adverts heard  =  the adverts of all sightings  +  all that was dropped
 
@@ -12,12 +12,12 @@ Times are steady nanoseconds (clock.py); `take` turns them into wall time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from wire.batch import MAX_FRAMES_PER_SIGHTING, HeardFrame, Sighting
-from wire.frames import FRAME_LEN, FrameType
+from wire.frames import FRAME_LEN, SERVICE_UUID, FrameType
 
 NS: Final = 1_000_000_000
 # What bleak says when BlueZ has no RSSI (the device was lost, or a field changed without a packet).
@@ -72,8 +72,17 @@ class _Heard:
         self.at = 0
         self.lost = 0
 
-    def turn_to(self, frame: bytes) -> None:
-        """Another frame than the newest, not yet counted. At most four are kept, the rest counted in `lost`."""
+    def again(self, frame: bytes, rssi_dbm: int, now_ns: int) -> None:
+        """Another advert of this address."""
+        if frame != self.frame:
+            self._turn_to(frame)
+        self.adverts += 1
+        self.last_ns = now_ns
+        self.rssi_sum += rssi_dbm
+        self.rssi_max = max(self.rssi_max, rssi_dbm)
+
+    def _turn_to(self, frame: bytes) -> None:
+        """Another frame than the newest. At most four are kept, the rest counted in `lost`."""
         self.times[self.at] = self.last_ns
         self.frame = frame
         if frame in self.frames:
@@ -107,13 +116,28 @@ def _wall(steady_ns: int, offset_ms: int) -> int:
     return max(0, steady_ns // 1_000_000 + offset_ms)
 
 
+class Sender(Protocol):
+    """Whoever sent an advert, as a scanner shows it."""
+
+    @property
+    def address(self) -> str: ...
+
+
+class Advert(Protocol):
+    """What was sent, as a scanner shows it."""
+
+    @property
+    def service_data(self) -> Mapping[str, bytes]: ...
+
+    @property
+    def rssi(self) -> int: ...
+
+
 class Collector:
-    """The table of one gateway. `foreign` counts adverts without our service data: the scanner's callback adds to it
-    without a call, because in a crowd nearly all are foreign.
-    """
+    """The table of one gateway."""
 
     def __init__(self, *, network_id: int, now_ns: int, window_s: float = 60.0, addresses_max: int = 4_096) -> None:
-        self.foreign = 0
+        self._foreign = 0
         self._network_id = network_id
         self._window_ns = int(window_s * NS)
         self._addresses_max = addresses_max
@@ -121,33 +145,44 @@ class Collector:
         self._recent: dict[str, Candidate] = {}
         self._dropped: Counter[str] = Counter()
         self._dropped_before: Counter[str] = Counter()
+        self._sighted_before = 0
         self._opened_ns: int | None = None
         self._new_ns: int | None = None
         self._early_ns = now_ns - EARLY_GAP_NS
         self._taken_ns = now_ns
 
-    def hear(self, address: str, frame: bytes, rssi_dbm: int, now_ns: int) -> None:
-        """One advert that carries data of our service."""
-        heard = self._window.get(address)
-        if heard is None or heard.frame != frame or not NO_RSSI_DBM < rssi_dbm <= RSSI_MAX_DBM:
-            self._hear_rarely(heard, address, frame, rssi_dbm, now_ns)
-            return
-        heard.adverts += 1
-        heard.last_ns = now_ns
-        heard.rssi_sum += rssi_dbm
-        if rssi_dbm > heard.rssi_max:
-            heard.rssi_max = rssi_dbm
+    def ear(self, now_ns: Callable[[], int]) -> Callable[[Sender, Advert], None]:
+        """The scanner's callback."""
+        find = self._window.get  # the window is emptied, never exchanged
+        uuid, no_rssi_dbm = SERVICE_UUID, NO_RSSI_DBM
 
-    def _hear_rarely(self, heard: _Heard | None, address: str, frame: bytes, rssi_dbm: int, now_ns: int) -> None:
+        def heard_one(sender: Sender, advert: Advert) -> None:
+            frame = advert.service_data.get(uuid)
+            if frame is None:
+                self._foreign += 1
+                return
+            heard = find(sender.address)
+            rssi_dbm = advert.rssi
+            if heard is None or heard.frame != frame or rssi_dbm > heard.rssi_max or rssi_dbm <= no_rssi_dbm:
+                self.hear(sender.address, frame, rssi_dbm, now_ns())
+                return
+            heard.adverts += 1
+            heard.last_ns = now_ns()
+            heard.rssi_sum += rssi_dbm
+
+        return heard_one
+
+    def hear(self, address: str, frame: bytes | None, rssi_dbm: int, now_ns: int) -> None:
+        """One advert; `frame` is what it carries for our service, None for nothing."""
+        if frame is None:
+            self._foreign += 1
+            return
         reason = self._refusal(frame, rssi_dbm)
+        heard = self._window.get(address)
         if reason is None and heard is None:
             reason = self._admit(address, frame, rssi_dbm, now_ns)
         elif reason is None and heard is not None:
-            heard.turn_to(frame)
-            heard.adverts += 1
-            heard.last_ns = now_ns
-            heard.rssi_sum += rssi_dbm
-            heard.rssi_max = max(heard.rssi_max, rssi_dbm)
+            heard.again(frame, rssi_dbm, now_ns)
         if reason is not None:
             self._dropped[reason] += 1
 
@@ -178,7 +213,7 @@ class Collector:
     def due(self, now_ns: int) -> bool:
         """Whether the window should be taken now: it is over, it holds somebody new, or counts have waited long."""
         if self._opened_ns is None:
-            return now_ns - self._taken_ns >= QUIET_NS and bool(self.foreign or self._dropped)
+            return now_ns - self._taken_ns >= QUIET_NS and bool(self._foreign or self._dropped)
         if now_ns - self._opened_ns >= self._window_ns:
             return True
         return self._new_ns is not None and now_ns >= max(self._new_ns + SETTLE_NS, self._early_ns + EARLY_GAP_NS)
@@ -187,16 +222,18 @@ class Collector:
         """The window as it is, and a new one begins. `offset_ms` turns steady milliseconds into wall time."""
         if self._new_ns is not None:
             self._early_ns = now_ns
-        window, self._window = self._window, {}
-        self._remember(window, now_ns)
+        self._remember(self._window, now_ns)
+        sightings = tuple(heard.sighting(offset_ms) for heard in self._window.values())
+        self._window.clear()
         dropped = self._dropped
-        if self.foreign:
-            dropped["foreign"] = self.foreign
+        if self._foreign:
+            dropped["foreign"] = self._foreign
+        self._dropped, self._foreign = Counter(), 0
         self._dropped_before += dropped
-        self._dropped, self.foreign = Counter(), 0
+        self._sighted_before += sum(seen.adverts for seen in sightings)
         self._opened_ns = self._new_ns = None
         self._taken_ns = now_ns
-        return Window(tuple(heard.sighting(offset_ms) for heard in window.values()), dict(dropped))
+        return Window(sightings, dict(dropped))
 
     def _remember(self, window: Mapping[str, _Heard], now_ns: int) -> None:
         kept = {a: c for a, c in self._recent.items() if now_ns - c.heard_ns <= FORGET_NS and a not in window}
@@ -224,8 +261,13 @@ class Collector:
     def dropped_total(self) -> Counter[str]:
         """What was dropped since this collector began, by reason."""
         total = self._dropped_before + self._dropped
-        total["foreign"] += self.foreign
+        total["foreign"] += self._foreign
         return +total
+
+    def adverts_total(self) -> int:
+        """Every advert since this collector began, whoever sent it."""
+        sighted = self._sighted_before + sum(heard.adverts for heard in self._window.values())
+        return sighted + sum(self.dropped_total().values())
 
 
 def _newest(window: Mapping[str, _Heard]) -> dict[str, Candidate]:

@@ -43,6 +43,10 @@ class Courier:
         self._furthest = -1
         self._connection += 1
 
+    def waits(self) -> bool:
+        """Whether anything that was published has no receipt yet."""
+        return bool(self._sent)
+
     def ask(self, now_s: float) -> Ask:
         flying = sum(now_s - sent.at_s < AGAIN_AFTER_S for sent in self._sent.values())
         return Ask(self._furthest, max(0, IN_FLIGHT_MAX - flying), self._connection)

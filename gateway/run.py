@@ -43,7 +43,9 @@ from wire.signing import public_key
 from wire.state import GatewayState, encode_state
 
 OUTBOX_FILE: Final = "outbox.sqlite"
-LOOK_S: Final = 0.25
+# How often a window is looked at, and whether something needs to be published again.
+LOOK_S: Final = 0.5
+AGAIN_LOOK_S: Final = 2.0
 # States follow one another no faster than this, whatever changes.
 STATE_GAP_S: Final = 1.0
 # A batch may be older than the last one by a little after an ordinary correction of the clock.
@@ -209,8 +211,8 @@ class Gateway:
     # ------------------------------------------------------------------------------------ disk → broker
     async def _publish(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout(1.0):
+            try:  # with nothing in flight there is nothing to be published again
+                async with asyncio.timeout(AGAIN_LOOK_S if self._courier.waits() else None):
                     await self._to_publish.wait()
             except TimeoutError:
                 pass

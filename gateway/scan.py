@@ -15,11 +15,9 @@ from typing import Final
 from bleak import BleakScanner
 from bleak.args.bluez import BlueZScannerArgs
 from bleak.backends.device import BLEDevice
-from bleak.backends.scanner import AdvertisementData
 from bleak.exc import BleakBluetoothNotAvailableError, BleakBluetoothNotAvailableReason, BleakDBusError, BleakError
 
 from gateway.collector import Collector
-from wire.frames import SERVICE_UUID
 
 # bluetoothd answers within milliseconds; one that does not answer at all must not hold the supervisor.
 START_TIMEOUT_S: Final = 10.0
@@ -53,29 +51,24 @@ class ScanError(Exception):
 
 
 class Radio:
-    """One scanner at a time. `adverts` counts every callback since this object was made, whoever it was about."""
+    """One scanner at a time. A callback is not a packet: only a frame that the server can authenticate is evidence."""
 
     def __init__(self, collector: Collector, steady_ns: Callable[[], int]) -> None:
-        self.adverts = 0
         self._collector = collector
-        self._steady_ns = steady_ns
+        self._ear = collector.ear(steady_ns)
         self._scanner: BleakScanner | None = None
 
-    def heard(self, device: BLEDevice, advert: AdvertisementData) -> None:
-        """bleak's callback. A callback is not a packet: only a frame that the server can authenticate is evidence."""
-        self.adverts += 1
-        frame = advert.service_data.get(SERVICE_UUID)
-        if frame is None:
-            self._collector.foreign += 1
-        else:
-            self._collector.hear(device.address, frame, advert.rssi, self._steady_ns())
+    @property
+    def adverts(self) -> int:
+        """Callbacks since the collector began, whoever they were about."""
+        return self._collector.adverts_total()
 
     async def start(self, adapter: str | None) -> None:
         """Make a scanner and start it on this adapter (None: the first that is powered). Raises ScanError."""
         bluez: BlueZScannerArgs = {"filters": {"RSSI": -127, "DuplicateData": True}}
         if adapter is not None:
             bluez["adapter"] = adapter
-        scanner = BleakScanner(self.heard, bluez=bluez)
+        scanner = BleakScanner(self._ear, bluez=bluez)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await scanner.start()

@@ -26,7 +26,7 @@ BACKOFF_MAX_S: Final = 5.0
 WELL_AFTER_S: Final = 10.0
 # One fault makes several signals (power off ends discovery first); the one that says most names the restart.
 SETTLE_S: Final = 0.02
-LOOK_S: Final = 0.5
+LOOK_S: Final = 1.0
 # A room may really be quiet: the watchdog asks less and less often.
 SILENCE_GROWTH: Final = 2.0
 SILENCE_MAX_S: Final = 900.0
@@ -39,7 +39,8 @@ ScannerState = Literal["starting", "scanning", "paused", "restarting", "stopped"
 class Scanner(Protocol):
     """What is supervised (scan.Radio)."""
 
-    adverts: int
+    @property
+    def adverts(self) -> int: ...
 
     async def start(self, adapter: str | None) -> None: ...
 
