@@ -194,7 +194,7 @@ def _gateway(look: _Look, text: str) -> Reading | None:
 
 def _tag_reading(look: _Look, kind: str, words: str, serial: int) -> Reading:
     try:
-        life = tag_life.tag_life(look.tx, serial, look.now)
+        life = tag_life.tag_life(look.tx, serial, look.policy, look.now)
     except Refusal:
         return Reading(kind, words, str(serial))
     return Reading(kind, words, str(serial), _rows(look, [each.order for each in life.orders]), life)

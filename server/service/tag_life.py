@@ -5,12 +5,18 @@ Places: our own sites and nothing else. Whose tag it is, support learns only as 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from server.rules.facts import GatewayClass, Heard
+from server.rules.policy import Policy
+from server.rules.steps import StepVerdict
+from server.rules.tag_state import Entered, states_of
+from server.rules.weigh import weigh
+from server.service import answers
 from server.service.refusals import refuse
 from server.store import acts, coverage, lost, orders, ownership, sightings
 
@@ -44,7 +50,10 @@ class HeardAtSite:
 
 @dataclass(frozen=True, slots=True)
 class TagLife:
-    """`heard_elsewhere_at`: the newest hearing anywhere that is not ours, without where."""
+    """`states`: what it went through, each with what its evidence is worth; the last one is its present state.
+
+    `heard_elsewhere_at`: the newest hearing anywhere that is not ours, without where.
+    """
 
     serial: int
     model: str
@@ -52,6 +61,7 @@ class TagLife:
     beacon_mode: str
     made_at: datetime | None
     orders: tuple[InOrder, ...]
+    states: tuple[Entered, ...]
     owned_since: datetime | None
     reported_lost: bool
     deeds: tuple[Deed, ...]
@@ -62,7 +72,7 @@ class TagLife:
     as_of: datetime
 
 
-def tag_life(tx: Connection, serial: int, now: datetime) -> TagLife:
+def tag_life(tx: Connection, serial: int, policy: Policy, now: datetime) -> TagLife:
     """The life of a tag. Refusals: tag_unknown."""
     units = coverage.units_of(tx, [serial])
     unit = ownership.unit(tx, serial)
@@ -71,22 +81,38 @@ def tag_life(tx: Connection, serial: int, now: datetime) -> TagLife:
     rows = sightings.heard(tx, [serial])
     ours = [row for row in rows if row.gateway_class is GatewayClass.OWN_SITE]
     owner = ownership.living(tx, serial)
+    numbers = orders.numbers_of_serials(tx, [serial]).get(serial, ())
+    done = acts.of_serials(tx, [serial])
+    steps = _steps(tx, numbers, serial, policy, now)
     return TagLife(
         serial=serial,
         model=unit.model,
         lot=unit.lot,
         beacon_mode=str(units[0].beacon_mode),
         made_at=units[0].manufactured_at,
-        orders=tuple(InOrder(number) for number in orders.numbers_of_serials(tx, [serial]).get(serial, ())),
+        orders=tuple(InOrder(number) for number in numbers),
+        states=states_of(units[0], rows, [acts.fact(act) for act in done], steps, policy, now),
         owned_since=owner.since if owner else None,
         reported_lost=lost.living(tx, serial) is not None,
-        deeds=tuple(Deed(str(act.kind), act.at, act.learnt_at) for act in acts.of_serials(tx, [serial])),
+        deeds=tuple(Deed(str(act.kind), act.at, act.learnt_at) for act in done),
         heard=bool(rows),
         last_heard_at=max((row.last_at for row in rows), default=None),
         heard_elsewhere_at=max((r.last_at for r in rows if r.gateway_class is not GatewayClass.OWN_SITE), default=None),
         at_our_sites=tuple(_at_site(row) for row in ours),
         as_of=now,
     )
+
+
+def _steps(
+    tx: Connection, numbers: Iterable[str], serial: int, policy: Policy, now: datetime
+) -> tuple[StepVerdict, ...]:
+    """The steps of the unit that this tag is, in whichever of its orders it is bound now; none if in no order."""
+    found: list[StepVerdict] = []
+    for number in numbers:
+        weighed = weigh(answers.collect(tx, number, now), policy, now)
+        mine = {each.slot for each in weighed.activations if each.serial == serial}
+        found += [step for step in weighed.steps if step.slot in mine]
+    return tuple(found)
 
 
 def _at_site(row: Heard) -> HeardAtSite:

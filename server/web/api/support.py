@@ -45,7 +45,7 @@ def life(serial: Serial, house: TheHouse, who: Staff) -> TagLife:
     """The life of a tag: what it is, where it belongs, heard or not heard, and our own sites."""
     with house.work() as (tx, now):
         viewing.note(tx, who, f"tag:{serial}", now)
-        return tag_life.tag_life(tx, serial, now)
+        return tag_life.tag_life(tx, serial, house.policy, now)
 
 
 @router.get("/audit", responses=refusals(*_STAFF))

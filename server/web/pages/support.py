@@ -55,7 +55,7 @@ def why(request: Request, number: NumberInPath, house: TheHouse, who: Staff) -> 
 def tag(request: Request, serial: Serial, house: TheHouse, who: Staff) -> Response:
     with house.work() as (tx, now):
         viewing.note(tx, who, f"tag:{serial}", now)
-        life = tag_life.tag_life(tx, serial, now)
+        life = tag_life.tag_life(tx, serial, house.policy, now)
     return page(request, "tag_life.html", life=life)
 
 
