@@ -48,7 +48,7 @@ def dump(programs: Path, url: str, to: Path) -> None:
     part = to.with_name(f"{to.name}.part")
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            line = [programs / "pg_dump", "--format=custom", "--no-owner", "--no-privileges", "--no-password"]
+            line = [str(programs / "pg_dump"), "--format=custom", "--no-owner", "--no-privileges", "--no-password"]
             done = subprocess.run(line, env=_environment(url), stdout=file, stderr=subprocess.PIPE, check=False)
         if done.returncode != 0:
             raise _failed("backup_failed", "The backup could not be made", done.stderr)
@@ -85,9 +85,9 @@ def restore(programs: Path, url: str, file: Path) -> None:
     """
     _check_whole(file)
     env = _environment(url)
-    read = [programs / "pg_restore", "--no-owner", "--no-privileges", "--file=-", file]
+    read = [str(programs / "pg_restore"), "--no-owner", "--no-privileges", "--file=-", str(file)]
     write = [
-        programs / "psql",
+        str(programs / "psql"),
         "--no-psqlrc",
         "--quiet",
         "--no-password",
@@ -137,7 +137,13 @@ def _pass_on(source: IO[bytes], sink: IO[bytes], *, keep_all: bool) -> None:
 
 
 def _major(programs: Path, env: dict[str, str]) -> int:
-    line = [programs / "psql", "--no-psqlrc", "--no-password", "--tuples-only", "--command=show server_version_num"]
+    line = [
+        str(programs / "psql"),
+        "--no-psqlrc",
+        "--no-password",
+        "--tuples-only",
+        "--command=show server_version_num",
+    ]
     done = subprocess.run(line, env=env, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise _failed("restore_failed", "The database does not answer", done.stderr.encode())
