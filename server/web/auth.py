@@ -137,6 +137,7 @@ def caller_of(request: Request, *, must_be_ours: bool = True) -> Caller | None:
     if hasattr(request.state, "caller"):
         known: Caller | None = request.state.caller
         return known
+    request.state.caller = None  # whoever is refused below is nobody to the page that says so
     house = house_of(request)
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     who = (

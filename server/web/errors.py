@@ -38,7 +38,8 @@ OWN_STATUS: Final[Mapping[str, int]] = {
     "broken": 500,
 }
 
-# Pages show a refusal as a page; the API always as JSON.
+# Programs read these; everywhere else a refusal is shown as a page.
+FOR_PROGRAMS: Final = ("/api/", "/health", "/ready", "/metrics")
 Render = Callable[[Request, Refusal, int], Response]
 REFUSED: Final = Counter("hearsight_web_refusals_total", "Requests that were refused, by code", ["code"])
 log = structlog.get_logger(__name__)
@@ -60,11 +61,11 @@ def answer(request: Request, refusal: Refusal) -> Response:
     status = status_of(refusal)
     REFUSED.labels(refusal.code).inc()
     render: Render | None = getattr(request.app.state, "render_refusal", None)
-    if render is not None and not request.url.path.startswith("/api/"):
+    if render is not None and not request.url.path.startswith(FOR_PROGRAMS):
         return render(request, refusal, status)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
     if status in (429, 503):
-        headers["Retry-After"] = str(getattr(refusal, "wait_s", 30))
+        headers["Retry-After"] = "30"
     return JSONResponse(as_json(refusal), status, headers)
 
 

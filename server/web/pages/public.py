@@ -51,7 +51,8 @@ def order(request: Request, number: NumberInPath, house: TheHouse, reader: Custo
 @router.get("/f/")
 def found_by_form(_: Anybody, code: str = "") -> Response:
     """The form of the front page."""
-    return go(f"/f/{quote(code.strip()[:32], safe='')}")
+    wanted = quote(code.strip()[:32], safe="")
+    return go(f"/f/{wanted}" if wanted else "/")
 
 
 @router.get("/f/{code}")

@@ -98,6 +98,8 @@ async def _form(request: Request) -> dict[str, str]:
         raise refuse("csrf")
     async with request.form(max_files=0, max_fields=FIELDS_MAX) as raw:
         fields = {name: value.strip() for name, value in raw.items() if isinstance(value, str)}
+    if any("\x00" in value for value in fields.values()):
+        raise refuse("bad_request", detail="text without NUL, please")
     expected = getattr(request.state, "csrf", "")
     if expected and not hmac.compare_digest(fields.get("csrf", "").encode(), expected.encode()):
         raise refuse("csrf")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
@@ -10,8 +12,8 @@ from fastapi.testclient import TestClient
 
 from server.rules.authority import Role
 from server.service import people
-from server.web.auth import Access
-from tests.server.web.town import Somebody, Town, order, said
+from server.web.auth import COOKIE, Access
+from tests.server.web.town import PASSWORD, Somebody, Town, order, said
 
 OWNER, STAFF, OPERATOR = {"owner"}, {"agent", "lead", "supervisor", "finance", "operator"}, {"operator"}
 SIGNED_IN = OWNER | STAFF
@@ -77,8 +79,48 @@ TABLE: dict[str, set[str]] = {
     "GET /ready": EVERYBODY,
     "GET /metrics": OPERATOR,  # and programs on this machine
 }
-# Starlette's own, without a declaration: the API's description, for everybody.
-PLAIN = {"GET /api/v1/openapi.json"}
+PAGES: dict[str, set[str]] = {
+    "GET /": EVERYBODY,
+    "GET /sign-in": EVERYBODY,
+    "POST /sign-in": EVERYBODY,
+    "POST /sign-out": SIGNED_IN,
+    "GET /forgot": EVERYBODY,
+    "POST /forgot": EVERYBODY,
+    "GET /reset": EVERYBODY,
+    "POST /reset": EVERYBODY,
+    "GET /settings": SIGNED_IN,
+    "POST /settings/profile": SIGNED_IN,
+    "POST /settings/password": SIGNED_IN,
+    "POST /settings/tokens": SIGNED_IN,
+    "POST /settings/tokens/{no}/revoke": SIGNED_IN,
+    "POST /settings/channels": OWNER,
+    "POST /settings/channels/{no}/remove": OWNER,
+    "GET /t/{serial}": OWNER,
+    "POST /t/{serial}/name": OWNER,
+    "POST /t/{serial}/lost": OWNER,
+    "POST /t/{serial}/found": OWNER,
+    "POST /t/{serial}/release": OWNER,
+    "POST /t/{serial}/transfer": OWNER,
+    "GET /transfers/{transfer_id}": OWNER,
+    "POST /transfers/{transfer_id}": OWNER,
+    "GET /c/": EVERYBODY,
+    "POST /c/": OWNER,
+    "GET /c/{claim_id}": OWNER,
+    "POST /c/{claim_id}/carry": OWNER,
+    "GET /o": EVERYBODY,
+    "POST /o": EVERYBODY,
+    "GET /o/{number}": SIGNED_IN,  # and whoever has a link to it
+    "GET /f/": EVERYBODY,
+    "GET /f/{code}": EVERYBODY,
+    "POST /f/{code}": EVERYBODY,
+    "GET /s": STAFF,
+    "GET /s/order/{number}": STAFF,
+    "GET /s/order/{number}/why": STAFF,
+    "GET /s/tag/{serial}": STAFF,
+    "GET /s/gateways": STAFF,
+}
+# Starlette's own, without a declaration, for everybody: the API's description, scripts and styles.
+PLAIN = {"GET /api/v1/openapi.json", "ANY /static"}
 
 FILLED = {
     "{serial}": "1", "{no}": "999", "{number}": "T-1", "{claim_id}": "0" * 32, "{transfer_id}": "0" * 32,
@@ -136,11 +178,15 @@ def callers(town: Town) -> dict[str, Somebody]:
 
 
 def call(who: Somebody, route: str) -> tuple[int, str]:
+    """Status and code of the refusal; of a page the status alone."""
     method, _, path = route.partition(" ")
     for blank, value in FILLED.items():
         path = path.replace(blank, value)
-    path = path.removeprefix("/api/v1") + QUERIES.get(route, "")
-    answer = who.call(method, path, **({"json": BODIES.get(route, {})} if method in ("POST", "PUT") else {}))
+    path += QUERIES.get(route, "")
+    more: dict[str, Any] = {"json": BODIES.get(route, {})} if method in ("POST", "PUT") else {}
+    if route in PAGES and method == "POST":
+        more = {"data": {"x": "y"}}
+    answer = who.client.request(method, path, headers=who.headers(), follow_redirects=False, **more)
     assert answer.status_code < 500 or answer.status_code == 503, f"{route} broke: {answer.text}"
     is_json = answer.headers.get("content-type", "").startswith("application/json")
     body = answer.json() if is_json else {}
@@ -149,7 +195,7 @@ def call(who: Somebody, route: str) -> tuple[int, str]:
 
 def test_every_route_declares_who_may_call_it(town: Town) -> None:
     found = routes(town.client.app)  # type: ignore[arg-type]
-    assert set(found) == set(TABLE) | PLAIN
+    assert set(found) == set(TABLE) | set(PAGES) | PLAIN
     for route, dependant in found.items():
         if route not in PLAIN:
             assert isinstance(dependant, Dependant)
@@ -169,14 +215,48 @@ def test_every_route_with_every_role(town: Town) -> None:
                 assert (status, code) == wanted, f"{name} must not call {route}"
 
 
+def test_every_page_with_every_role(town: Town) -> None:
+    for name, who in callers(town).items():
+        for route, allowed in PAGES.items():
+            if route in ("POST /sign-out", "POST /settings/password", "POST /sign-in"):
+                continue  # they change who is there, or answer 401 themselves
+            status, _ = call(who, route)
+            if name in allowed:
+                assert status not in (401, 403), f"{name} must be able to open {route}, got {status}"
+            elif name == "anonymous":
+                assert status == (303 if route.startswith("GET") else 401), f"anonymous must not open {route}"
+            else:
+                assert status == 403, f"{name} must not open {route}, got {status}"
+
+
+def test_a_form_without_its_csrf_token_does_nothing(town: Town) -> None:
+    """A browser's cookie alone changes nothing, on any page and in all of the API."""
+    ann = town.somebody("ann@example.com", Role.OWNER, PASSWORD)
+    staff = {"operator": town.somebody("op@example.com", Role.OPERATOR, PASSWORD)}
+    for who in (ann, *staff.values()):
+        who.post("/session", {"email": who.email, "password": PASSWORD}, headers={"authorization": ""})
+        cookie = f"{COOKIE}={town.client.cookies[COOKIE]}"
+        town.client.cookies.clear()
+        browser = Somebody(who.email, who.role, town.client)
+        browser.headers = lambda more=None, shown=cookie: {"cookie": shown}  # type: ignore[method-assign,misc]
+        for route, allowed in (TABLE | PAGES).items():
+            changes = not route.startswith("GET")
+            # What anybody may do without an account needs no account's consent.
+            if changes and str(who.role) in allowed and allowed != EVERYBODY:
+                status, code = call(browser, route)
+                assert status == 403, f"{route}: {status} {code}"
+        assert call(browser, "GET /api/v1/me")[0] == 200
+
+
 def test_a_revoked_token_opens_nothing(town: Town) -> None:
     who = town.staff(Role.OPERATOR)
     [token] = who.get("/tokens")
     assert who.get("/me")["role"] == "operator"
     who.delete(f"/tokens/{token['no']}")
-    for route in TABLE:
-        town.wait(minutes=1)  # so that the rates forget
-        assert call(who, route) == (401, "token_invalid"), route
+    for route in TABLE | PAGES:
+        if route not in ("GET /sign-in", "GET /"):
+            town.wait(minutes=1)  # so that the rates forget
+            assert call(who, route)[0] == 401, route
 
 
 def test_a_disabled_account_opens_nothing(town: Town) -> None:
