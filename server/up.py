@@ -250,11 +250,9 @@ def run(settings: Settings, environ: Mapping[str, str]) -> int:
 
 def _check_port(settings: Settings) -> None:
     """Told at the start: a web server that cannot listen would be started again and again. The one of a predecessor
-    that was killed may take a moment to end.
+    that was killed, and so left its file, may take a moment to end.
     """
-    until = time.monotonic() + _END_S
-    if _cannot_listen(settings):
-        log.info("port_busy", port=settings.port, waiting_s=_END_S)
+    until = time.monotonic() + (_END_S if (settings.data / RUNNING_FILE).exists() else 0)
     while (why := _cannot_listen(settings)) and time.monotonic() < until:
         time.sleep(_TICK_S)
     if why:

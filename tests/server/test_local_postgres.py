@@ -41,6 +41,16 @@ def folder() -> Iterator[Path]:
         yield Path(name) / "data" / "postgres"
 
 
+@pytest.fixture(scope="module")
+def made() -> Iterator[Path]:
+    """A database cluster that is not running; making one takes a second."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        with OwnPostgres(Path(name) / "data" / "postgres", durable=False) as own:
+            pass
+        yield own.folder
+
+
 def hold(folder: Path, run_as: RunAs | None = None) -> tuple[subprocess.Popen[str], str, int]:
     """Another process that runs a PostgreSQL: itself, the URL, PostgreSQL's pid."""
     line = children.guarded([sys.executable, "-c", textwrap.dedent(HOLD), str(folder)], signal.SIGKILL, run_as)
@@ -131,17 +141,17 @@ def test_as_an_ordinary_user(folder: Path) -> None:
         assert uid_of(own.pid) == NOBODY.uid
 
 
-def test_it_ends_with_a_parent_that_is_killed(folder: Path) -> None:
-    process, _url, pid = hold(folder)
+def test_it_ends_with_a_parent_that_is_killed(made: Path) -> None:
+    process, _url, pid = hold(made)
     process.kill()
     process.wait()
     assert children.wait_gone(pid, 10), "PostgreSQL outlived its parent"
 
 
-def test_a_second_one_on_the_same_folder_is_refused(folder: Path) -> None:
-    with OwnPostgres(folder, durable=False) as own:
+def test_a_second_one_on_the_same_folder_is_refused(made: Path) -> None:
+    with OwnPostgres(made, durable=False) as own:
         with pytest.raises(Refusal) as refused:
-            OwnPostgres(folder).start()
+            OwnPostgres(made).start()
         assert refused.value.code == "data_in_use"
         assert own.alive
 
@@ -158,14 +168,14 @@ def test_after_a_hard_kill_of_postgres_itself(folder: Path) -> None:
         assert one(again.url, b"select n from kept") == 7
 
 
-def test_a_stale_pid_that_is_somebody_elses_by_now(folder: Path) -> None:
+def test_a_stale_pid_that_is_somebody_elses_by_now(made: Path) -> None:
     """In a container the same small numbers come round at every start."""
-    with OwnPostgres(folder, durable=False):
-        lines = (folder / "postmaster.pid").read_text().splitlines()
+    with OwnPostgres(made, durable=False):
+        lines = (made / "postmaster.pid").read_text().splitlines()
     stranger = subprocess.Popen(["sleep", "60"])
     try:
-        (folder / "postmaster.pid").write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")
-        with OwnPostgres(folder, durable=False) as own:
+        (made / "postmaster.pid").write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")
+        with OwnPostgres(made, durable=False) as own:
             assert one(own.url, b"select 1") == 1
         assert stranger.poll() is None
     finally:
@@ -181,16 +191,14 @@ def test_a_half_made_folder_is_made_anew(folder: Path) -> None:
         assert one(own.url, b"select 1") == 1
 
 
-@pytest.mark.parametrize("name", ['it\'s a "day" at 100 %', "a, b"])
-def test_a_path_with_everything_in_it(folder: Path, name: str) -> None:
-    with OwnPostgres(folder.parent / name, durable=False) as own:
-        assert one(own.url, b"select 1") == 1
-
-
-def test_a_path_too_long_for_a_socket(folder: Path) -> None:
-    long = folder.parent / ("d" * 80) / "d" / "postgres"
-    with OwnPostgres(long, durable=False) as own:
-        assert one(own.url, b"select 1") == 1
+@pytest.mark.parametrize("name", ['it\'s a "day" at 100 %', "a, b", "too long for a socket " + "d" * 80])
+def test_a_path_with_everything_in_it(made: Path, name: str) -> None:
+    there = made.rename(made.with_name(name))
+    try:
+        with OwnPostgres(there, durable=False) as own:
+            assert one(own.url, b"select 1") == 1
+    finally:
+        there.rename(made)
 
 
 def test_another_version_is_named(folder: Path) -> None:
