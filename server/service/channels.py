@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,12 +14,14 @@ from sqlalchemy import Connection
 from server.service.caller import Caller
 from server.service.people import is_email
 from server.service.refusals import refuse
+from server.service.webhook_address import is_public
 from server.store import keys, lost
 from server.store.crypto import Vault
 from server.store.lost import NewNotice
 
 # Each hearing of a lost tag writes to all of them.
 CHANNELS_MAX: Final = 10
+KINDS: Final = ("email", "webhook")
 _SECRET_LEN: Final = 32
 
 
@@ -63,10 +64,12 @@ def add(
     *,
     private_allowed: bool,
 ) -> NewChannel:
-    """Add a channel. Refusals: channel_limit, email_invalid, webhook_unsafe."""
+    """Add a channel. Refusals: bad_request, channel_limit, email_invalid, webhook_unsafe."""
     if len(lost.channels_of(tx, who.account_no)) >= CHANNELS_MAX:
         raise refuse("channel_limit", limit=CHANNELS_MAX)
     secret = None
+    if kind not in ("email", "webhook"):
+        raise refuse("bad_request", detail="a channel is of kind email or webhook")
     if kind == "email" and not is_email(address):
         raise refuse("email_invalid")
     if kind == "webhook":
@@ -126,6 +129,6 @@ def _private(host: str) -> bool:
 
 def _global(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_global
+        return is_public(host)
     except ValueError:
         return False

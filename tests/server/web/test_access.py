@@ -103,7 +103,7 @@ PAGES: dict[str, set[str]] = {
     "POST /t/{serial}/transfer": OWNER,
     "GET /transfers/{transfer_id}": OWNER,
     "POST /transfers/{transfer_id}": OWNER,
-    "GET /c/": EVERYBODY,
+    "GET /c/": OWNER,
     "POST /c/": OWNER,
     "GET /c/{claim_id}": OWNER,
     "POST /c/{claim_id}/carry": OWNER,
