@@ -20,6 +20,7 @@ from server.rules.facts import (
     Heard,
     OrderFacts,
     Place,
+    Rank,
     Site,
     Slot,
     Statement,
@@ -65,8 +66,8 @@ class SlotCase:
 
     @property
     def physical_scans(self) -> tuple[Statement, ...]:
-        """The carrier had the parcel in hand."""
-        return tuple(s for s in self.scans if _scan(s).physical)
+        """The carrier had the parcel in hand, and says so itself: a person's word that it had is a person's word."""
+        return tuple(s for s in self.scans if s.rank is Rank.PHYSICAL)
 
     @property
     def departures(self) -> tuple[datetime, ...]:

@@ -18,8 +18,10 @@ from sqlalchemy import Connection
 from server.rules.authority import STAFF, Role
 from server.rules.facts import Correction, Source, StatementKind, interval
 from server.rules.payloads import PayloadError, payload_from, payload_to
+from server.service.caller import Caller
 from server.service.refusals import refuse
-from server.store import gateways, orders, statements, weighings
+from server.store import audit, gateways, orders, statements, weighings
+from server.store.audit import Entry
 from server.store.orders import StoredOrder, slot_id
 from server.store.statements import StoredStatement
 
@@ -38,6 +40,8 @@ SOURCES: Final[Mapping[Source, frozenset[Role]]] = {
     Source.CARRIER: frozenset({Role.OPERATOR}),
     Source.SYSTEM: frozenset({Role.OPERATOR}),
 }
+# Said by anybody else it would be a carrier's evidence made at a desk.
+ONLY_FROM: Final[Mapping[StatementKind, Source]] = {StatementKind.CARRIER_SCAN: Source.CARRIER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +114,21 @@ def state(tx: Connection, number: str, said: Sequence[Said], role: Role, now: da
     return done
 
 
+def sign(tx: Connection, who: Caller, number: str, given: Sequence[Recorded] | None, now: datetime) -> None:
+    """Write down whose account recorded an order (`given` None) or statements: a name in them is only a name."""
+    if given is None:
+        audit.add(tx, Entry(now, who.email, "recorded", f"order:{number}", None, who.account_no))
+    elif new := [each.id for each in given if each.new]:
+        audit.add(tx, Entry(now, who.email, "stated", f"order:{number}", {"statements": new}, who.account_no))
+
+
 def _state_one(
     tx: Connection, number: str, slots: Mapping[int, str], said: Said, role: Role, now: datetime
 ) -> Recorded:
-    if role not in SOURCES[said.source]:
-        raise refuse("source_not_yours", role=role, source=said.source, reference=said.key)
+    _may_speak(role, said.source, said.key)
+    if ONLY_FROM.get(said.kind, said.source) is not said.source:
+        detail = f"a {said.kind} has the source {ONLY_FROM[said.kind]}"
+        raise refuse("payload_bad_value", detail=detail, reference=said.key)
     if said.slot is not None and said.slot not in slots:
         raise refuse("slot_unknown", number=number, slot=said.slot, reference=said.key)
     if said.said_at > now + AHEAD_MAX:
@@ -134,7 +148,7 @@ def _state_one(
         via=said.via,
         payload=_payload(tx, number, said),
         learnt_at=now,
-        corrects=_number_of(tx, number, said.corrects),
+        corrects=_corrected(tx, number, said, role),
         correction=str(said.correction) if said.correction else None,
     )
     given = statements.add(tx, statement)
@@ -152,20 +166,32 @@ def _payload(tx: Connection, number: str, said: Said) -> dict[str, object]:
     except PayloadError as error:
         raise refuse(error.code, detail=str(error), reference=said.key) from None
     if said.kind is StatementKind.PROMISE_CANCELLED:
-        raw["promise"] = str(_number_of(tx, number, str(raw["promise"])))
+        raw["promise"] = str(_meant(tx, number, str(raw["promise"])).no)
     return raw
 
 
-def _number_of(tx: Connection, number: str, name: str | None) -> int | None:
-    """The statement meant by its sender's key or by the id we gave it."""
-    if name is None:
+def _may_speak(role: Role, source: Source, key: str) -> None:
+    if role not in SOURCES[source]:
+        raise refuse("source_not_yours", role=role, source=source, reference=key)
+
+
+def _corrected(tx: Connection, number: str, said: Said, role: Role) -> int | None:
+    """The statement that this one corrects. To take a carrier's word away weighs as much as to give it."""
+    if said.corrects is None:
         return None
+    target = _meant(tx, number, said.corrects)
+    _may_speak(role, Source(target.source), said.key)
+    return target.no
+
+
+def _meant(tx: Connection, number: str, name: str) -> StoredStatement:
+    """The statement meant by its sender's key or by the id we gave it."""
     known = statements.by_key(tx, number, name)
     if known is None and name.isdecimal():
         known = next((s for s in statements.of_order(tx, number) if str(s.no) == name), None)
     if known is None:
         raise refuse("statement_unknown", key=name, reference=name)
-    return known.no
+    return known
 
 
 # --- The customer's way in -----------------------------------------------------------------------------------

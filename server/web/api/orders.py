@@ -170,7 +170,10 @@ def record(body: OrderIn, house: TheHouse, who: Staff) -> OrderRecorded:
             learnt_at=now,
             slots=slots,
         )
-        return OrderRecorded(body.number, orders.record(tx, order))
+        new = orders.record(tx, order)
+        if new:
+            orders.sign(tx, who, order.number, None, now)
+        return OrderRecorded(body.number, new)
 
 
 @router.post(
@@ -209,7 +212,9 @@ def state(number: NumberInPath, body: StatementsIn, house: TheHouse, who: Staff)
         for each in body.statements
     ]
     with house.work() as (tx, now):
-        return orders.state(tx, number, said, who.role, now)
+        given = orders.state(tx, number, said, who.role, now)
+        orders.sign(tx, who, number, given, now)
+        return given
 
 
 @router.get("/{number}", responses=refusals(*_STAFF))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from server.rules.authority import Action, Role, may, who
@@ -11,6 +13,9 @@ from tests.server.rules.build import (
     at,
     bound,
     dispatched,
+    facts,
+    judge,
+    label,
     say,
     scan,
 )
@@ -61,3 +66,10 @@ def test_a_carriers_word_outranks_ours_and_nobody_claims_a_rank() -> None:
     assert scan(at("Mon 10:00")).rank > scan(at("Mon 10:00"), physical=False).rank > bound(at("Mon 10:00")).rank
     assert bound(at("Mon 10:00")).rank > dispatched(at("Mon 10:00")).rank
     assert say(StatementKind.NOTE, at("Mon 10:00"), source=Source.CUSTOMER).rank == 1
+
+
+def test_a_scan_in_the_hand_is_evidence_from_the_carrier_alone() -> None:
+    theirs = scan(at("Tue 18:00"), "delivered")
+    for source, accepted in ((Source.CARRIER, "supported"), (Source.STAFF, "stated"), (Source.SHOP, "stated")):
+        weighing = judge(facts(label(at("Tue 10:00")), replace(theirs, source=source)), at("Wed 09:00"))
+        assert [step.verdict for step in weighing.steps if step.step == "accepted"] == [accepted], source

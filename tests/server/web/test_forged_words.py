@@ -39,7 +39,8 @@ def test_what_a_carrier_said_is_not_staffs_to_take_away(town: Town) -> None:
     no_scan: dict[str, Any] = said("oops", "note", town.now, "staff", corrects="c3", correction="did_not_occur")
     error = agent.refused("POST", "/orders/G-1/statements", 403, "source_not_yours", json={"statements": [no_scan]})
     assert "carrier" in error["message"]
-    assert [row["corrected"] for row in agent.get("/orders/G-1")["timeline"] if row["source"] == "carrier"] == [False] * 3
+    rows = [row for row in agent.get("/orders/G-1")["timeline"] if row["source"] == "carrier"]
+    assert [row["corrected"] for row in rows] == [False, False, False]
 
 
 def test_who_recorded_a_statement_is_written_down_whatever_name_it_bears(town: Town) -> None:
