@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -25,6 +26,7 @@ READY = "Five lines to try"
 # A first start takes 40 seconds on a quiet machine; a busy one is no failure.
 START_S = 300
 END_S = 60
+HEARD_S = 120
 TERMINAL_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -54,6 +56,16 @@ class Demo:
             assert self.child.poll() is None, self.said()
             assert time.monotonic() < until, self.said()
             time.sleep(0.2)
+
+    def wait_heard(self, account: str, serial: int) -> dict[str, Any]:
+        """Until the tag was heard live since it has its owner: a beacon, a gateway's window, the way here."""
+        until = time.monotonic() + HEARD_S
+        while True:
+            answer: dict[str, Any] = self.api(account).get(f"/tags/{serial}").json()
+            if answer["last"] and answer["age"] == "fresh":
+                return answer
+            assert time.monotonic() < until, answer
+            time.sleep(1)
 
     def stop(self) -> int:
         """Ctrl-C."""

@@ -55,14 +55,7 @@ def test_customer_and_support_read_the_same(demo: Demo) -> None:
 
 
 def test_the_present_is_heard_live_through_bleak(demo: Demo) -> None:
-    until = time.monotonic() + 90
-    heard = None
-    while time.monotonic() < until:
-        heard = demo.api(CUSTOMER).get(f"/tags/{TAG}").json()
-        if heard["age"] == "fresh" and heard["last"]:
-            break
-        time.sleep(1)
-    assert heard is not None
+    heard = demo.wait_heard(CUSTOMER, TAG)
     assert datetime.now(UTC) - datetime.fromisoformat(heard["last"]["heard_at"]) < timedelta(minutes=3)
     gateways = {each["gateway"]: each["word"] for each in demo.api(AGENT).get("/gateways").json()}
     assert gateways["home-elm"] == gateways["wh-shelf"] == "hearing"

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS = ("wire", "firmware_sim", "gateway", "server")
+PROGRAMS = ("wire", "firmware_sim", "gateway", "owner", "server")
 SOURCES = (*PROGRAMS, "demo", "bench")
 
 

@@ -1,0 +1,164 @@
+"""`python -m owner`: where a tag is and was, naming it, losing and finding it, handing it over, one's order.
+
+A token is made on the page *Settings*. Claiming needs a radio: `python -m gateway activate CODE`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from owner import words
+from owner.api import Api, RefusedError
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+console = Console(highlight=False)
+
+Serial = Annotated[int, typer.Argument(help="The tag's serial; `tags` lists them.")]
+AsJson = Annotated[bool, typer.Option("--json", help="The server's own answer, for programs.")]
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    token: Annotated[str, typer.Option(envvar="HEARSIGHT_TOKEN", help="Your personal API token.")] = "",
+    server: Annotated[str, typer.Option(envvar="HEARSIGHT_SERVER", help="The server's address.")] = (
+        "http://127.0.0.1:8000"
+    ),
+) -> None:
+    context.obj = lambda: _api(server, token)
+
+
+def _api(server: str, token: str) -> Api:
+    if not token:
+        raise RefusedError("token_missing", "There is no token.", "Make one in the settings; set HEARSIGHT_TOKEN.")
+    return Api(server, token)
+
+
+def _show(answer: Any, as_json: bool, text: Any) -> None:
+    if as_json:
+        print(json.dumps(answer))
+    else:
+        console.print(text, soft_wrap=True, markup=False)
+
+
+@app.command()
+def tags(context: typer.Context, as_json: AsJson = False) -> None:
+    """Every tag of yours: where it is and since when."""
+    answer, now = context.obj().get("/tags"), datetime.now(UTC)
+    text = "\n\n".join(words.where(tag, now) for tag in answer)
+    _show(answer, as_json, text or "You have no tag yet. Claim one: python -m gateway activate CODE")
+
+
+@app.command()
+def where(context: typer.Context, serial: Serial, as_json: AsJson = False) -> None:
+    """Where one tag is, or why that is not known."""
+    answer = context.obj().get(f"/tags/{serial}")
+    _show(answer, as_json, words.where(answer, datetime.now(UTC)))
+
+
+@app.command()
+def history(
+    context: typer.Context,
+    serial: Serial,
+    days: Annotated[int, typer.Option(min=1, max=31, help="How far back.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Where it was: the stays of the last days, newest first."""
+    now = datetime.now(UTC)
+    period = {"from": (now - timedelta(days=days)).isoformat(), "to": now.isoformat()}
+    answer = context.obj().get(f"/tags/{serial}/history", **period)
+    _show(answer, as_json, answer["empty"]["text"] if answer["empty"] else words.history(answer))
+
+
+@app.command()
+def receipt(context: typer.Context, serial: Serial, as_json: AsJson = False) -> None:
+    """The activation receipt, as the command that checks it offline."""
+    answer = context.obj().get(f"/tags/{serial}/receipt")
+    parts = {"--public-key": "tag_public_key", "--challenge": "challenge", "--answer": "answer"}
+    told = " ".join(f"{option} {answer[name]}" for option, name in parts.items())
+    _show(answer, as_json, f"python -m wire verify-receipt {told}")
+
+
+@app.command()
+def rename(context: typer.Context, serial: Serial, name: str) -> None:
+    """Call it by your own word."""
+    context.obj().put(f"/tags/{serial}/name", {"name": name})
+    print(f"It is called {name} now.")
+
+
+@app.command()
+def lost(
+    context: typer.Context,
+    serial: Serial,
+    message: Annotated[str, typer.Option(help="What a finder reads.")] = "",
+    contact: Annotated[str, typer.Option(help="How a finder reaches you; anybody with the tag sees it.")] = "",
+) -> None:
+    """Report it lost: you get a message when it is heard."""
+    context.obj().post(f"/tags/{serial}/lost", {"message": message, "contact": contact})
+    print("Reported lost. You get a message when it is heard.")
+
+
+@app.command()
+def found(context: typer.Context, serial: Serial) -> None:
+    """It is back."""
+    context.obj().post(f"/tags/{serial}/found")
+    print("Good that it is back.")
+
+
+@app.command()
+def transfer(context: typer.Context, serial: Serial, to_email: str) -> None:
+    """Offer it to another account, which has seven days to accept."""
+    offer = context.obj().post(f"/tags/{serial}/transfer", {"to_email": to_email})
+    print(f"{to_email} may accept until {datetime.fromisoformat(offer['until']).astimezone():%d %b %H:%M}.")
+
+
+@app.command()
+def accept(context: typer.Context) -> None:
+    """Take over every tag that is offered to you."""
+    api = context.obj()
+    for offer in api.get("/transfers"):
+        api.post(f"/transfers/{offer['transfer_id']}/accept")
+        print(f"Tag {offer['serial']} is yours now.")
+
+
+@app.command()
+def release(
+    context: typer.Context,
+    serial: Serial,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Give it up for good: whoever has its code can claim it."""
+    if not yes:
+        typer.confirm(f"Give up tag {serial} for good?", abort=True)
+    context.obj().post(f"/tags/{serial}/release")
+    print(f"Tag {serial} is released.")
+
+
+@app.command()
+def order(context: typer.Context, number: str, as_json: AsJson = False) -> None:
+    """Did your order ship, is it alive?"""
+    answer = context.obj().get(f"/orders/{number}/customer")
+    shown, now = answer["shown"], datetime.now(UTC)
+    lines = [shown["sentence"], *(f"  {reason}" for reason in shown["reasons"])]
+    if shown["next_text"]:
+        lines.append(f"Next: {shown['next_text']}")
+    _show(answer, as_json, "\n".join([*lines, f"As of {words.moment(answer['as_of'], now)}."]))
+
+
+def main() -> None:
+    """Exit code 1 for a refusal, told in the server's words."""
+    try:
+        app(prog_name="python -m owner")
+    except RefusedError as refused:
+        print(f"{refused.message}\n{refused.do}".rstrip() + f"\n({refused.code})", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
