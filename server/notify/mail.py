@@ -29,7 +29,8 @@ class Mailer:
         `message_id` stays the same over repetitions, so that a mailbox can drop a letter that came twice.
         """
         message = EmailMessage()
-        message["From"], message["To"], message["Subject"] = self.sender, to, letter.subject
+        # A header is one line, whatever somebody called their tag.
+        message["From"], message["To"], message["Subject"] = self.sender, to, " ".join(letter.subject.split())
         message["Date"], message["Message-ID"] = format_datetime(at), f"<{message_id}>"
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(letter.text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -14,6 +15,7 @@ import msgspec
 
 from server.service.webhook_address import safe_target
 
+# For all of it: a receiver that sends a letter of its answer every few seconds would hold up everybody's news.
 TIMEOUT_S: Final = 10.0
 
 
@@ -47,9 +49,15 @@ def post(
         "webhook-signature": signature(secret, message_id, at, body),
     }
     name = target.host.rsplit(":", 1)[0] if not target.host.endswith("]") else target.host
-    with (
-        httpx.Client(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False) as client,
-        client.stream("POST", target.url, content=body, headers=headers, extensions={"sni_hostname": name}) as answer,
+    asyncio.run(_send(target.url, body, headers, name))
+
+
+async def _send(url: str, body: bytes, headers: Mapping[str, str], name: str) -> None:
+    tls = {"sni_hostname": name}
+    async with (
+        asyncio.timeout(TIMEOUT_S),
+        httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False, trust_env=False) as client,
+        client.stream("POST", url, content=body, headers=headers, extensions=tls) as answer,
     ):
         if not answer.is_success:
             raise httpx.HTTPStatusError(f"answered {answer.status_code}", request=answer.request, response=answer)

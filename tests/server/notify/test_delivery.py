@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
@@ -182,6 +185,47 @@ def test_a_webhook_into_our_own_network_is_given_up_at_once(engine: Engine, hook
     assert hook.got == []
 
 
+def test_one_customers_odd_words_hold_up_nobody_elses_news(engine: Engine, mailbox: Mailbox, account: int) -> None:
+    no_name = webhook(engine, account, f"https://{'a' * 70}.example.com/")  # no name server takes such a name
+    with transaction(engine) as tx:
+        add_notice(tx, NewNotice(account, no_name, "lost_heard", "news:1", PAYLOAD), NOW)
+        add_notice(tx, NewNotice(account, None, "no such kind", "news:2", {}), NOW)
+        odd = PAYLOAD | {"name": "Bicycle\r\nBcc: everybody@example.org\u2028"}
+        add_notice(tx, NewNotice(account, None, "lost_heard", "news:3", odd), NOW)
+    queue(engine, account, once="news:4")
+    done = deliver_due(engine, doors(Mailer(mailbox.url, "tags@example.org")), lambda: NOW)
+    assert (done.sent, done.failed) == (2, 2)
+    [(to, odd_letter), _] = mailbox.letters
+    assert to == ["rowan@example.org"]
+    assert odd_letter["bcc"] is None
+    assert odd_letter["subject"] == "Your lost tag “Bicycle Bcc: everybody@example.org ” was heard"
+
+
+def test_a_webhook_that_answers_a_letter_at_a_time_is_left(
+    engine: Engine, account: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.notify.webhook.TIMEOUT_S", 0.5)
+    slow = socket.create_server(("127.0.0.1", 0))
+    ended = threading.Event()
+
+    def drip() -> None:
+        talk, _ = slow.accept()
+        with talk, contextlib.suppress(OSError):
+            for letter in b"HTTP/1.1 200 OK\r\nx-slow: " + b"z" * 200:
+                talk.sendall(bytes((letter,)))
+                if ended.wait(0.1):
+                    return
+
+    threading.Thread(target=drip, daemon=True).start()
+    queue(engine, account, webhook(engine, account, f"http://localhost:{slow.getsockname()[1]}/"))
+    began = time.monotonic()
+    assert deliver_due(engine, doors(None, private=True), lambda: NOW).failed == 1
+    assert time.monotonic() - began < 5
+    assert "TimeoutError" in row(engine).last_error
+    ended.set()
+    slow.close()
+
+
 def test_a_removed_channel_and_a_disabled_account_get_nothing(
     engine: Engine, mailbox: Mailbox, hook: Hook, account: int
 ) -> None:
@@ -206,6 +250,11 @@ def test_a_removed_channel_and_a_disabled_account_get_nothing(
         "https://169.254.169.254/latest",
         "https://0.0.0.0/",
         "https://[::ffff:127.0.0.1]/",
+        "https://[::127.0.0.1]/",
+        "https://[64:ff9b::7f00:1]/",
+        "https://[2002:7f00:1::]/",
+        "https://[fec0::1]/",
+        "https://224.0.0.1/",
         "http://8.8.8.8/",
         "ftp://8.8.8.8/",
         "https://user@8.8.8.8/",
