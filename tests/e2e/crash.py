@@ -83,10 +83,23 @@ class Scene:
                 enrol(tx, gateway)
             self.server_key = keys.server_key(tx, vault, NOW).public_key()
         self.look = psycopg.connect(database_url, autocommit=True)
+        self.witness = psycopg.connect(database_url, autocommit=True)  # of another thread
         self.trace = folder / "trace.jsonl"
 
     def ingest(self, port: int) -> Ingest:
         return Ingest(self.database_url, self.master_key, self.folder, port)
+
+    @contextmanager
+    def commits_held(self) -> Iterator[None]:
+        """Nothing can be committed to the ledger meanwhile: every transaction of the ingest waits for this lock."""
+        with psycopg.connect(self.database_url) as holder:
+            holder.execute("lock table outboxes in exclusive mode")
+            yield
+            holder.rollback()
+
+    def close(self) -> None:
+        self.look.close()
+        self.witness.close()
 
     @contextmanager
     def outboxes(self, port: int) -> Iterator[subprocess.Popen[str]]:
@@ -126,7 +139,8 @@ class Scene:
             time.sleep(0.002)
 
     def has(self, gateway: str, sequence: int) -> bool:
-        found = self.look.execute(
+        """Whether a batch is committed, as another connection sees it at this moment."""
+        found = self.witness.execute(
             "select 1 from batches b join gateways g on g.no = b.gateway_no where g.gateway = %s and b.sequence = %s",
             (gateway, sequence),
         )

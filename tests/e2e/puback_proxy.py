@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from wire import topics
 from wire.batch import decode_batch
@@ -14,20 +14,23 @@ PUBLISH, PUBACK = 0x3, 0x4
 
 
 class PubackProxy:
-    """Passes everything on; once armed, nothing more from the first PUBACK on. `held` says which batches it was for."""
+    """Passes everything on; once armed, nothing more from the first PUBACK on.
 
-    def __init__(self, broker_port: int) -> None:
-        self._broker_port = broker_port
+    `is_committed(gateway, sequence)` is asked at the very moment each PUBACK comes; `early` counts the noes.
+    """
+
+    def __init__(self, broker_port: int, is_committed: Callable[[str, int], bool]) -> None:
+        self._broker_port, self._is_committed = broker_port, is_committed
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._armed = False
         self.caught = threading.Event()
-        self.held: list[tuple[str, int]] = []
+        self.seen = 0
+        self.early = 0
         self._batches: dict[int, tuple[str, int]] = {}
         threading.Thread(target=self._accept, daemon=True).start()
 
     def arm(self) -> None:
-        self.held.clear()
         self.caught.clear()
         self._armed = True
 
@@ -63,10 +66,12 @@ class PubackProxy:
         """Ingest to broker: the acknowledgements, held back once armed."""
         holding = False
         for kind, packet, body in _packets(client):
-            if self._armed and kind == PUBACK:
-                holding = True
-                self.held.append(self._batches[int.from_bytes(body[:2], "big")])
-                self.caught.set()
+            if kind == PUBACK and not holding:
+                self.seen += 1
+                self.early += not self._is_committed(*self._batches[int.from_bytes(body[:2], "big")])
+                if self._armed:
+                    holding = True
+                    self.caught.set()
             if not holding and not _send(broker, packet):
                 break
         _shut(client, broker)

@@ -20,7 +20,7 @@ KILLS = 20
 def scene(engine: Engine, database_url: str, tmp_path: Path) -> Iterator[Scene]:
     made = Scene(engine, database_url, tmp_path)
     yield made
-    made.look.close()
+    made.close()
 
 
 @pytest.mark.e2e

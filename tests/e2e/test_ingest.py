@@ -65,7 +65,7 @@ class Line:
 def scene(engine: Engine, database_url: str, tmp_path: Path) -> Iterator[Scene]:
     made = Scene(engine, database_url, tmp_path)
     yield made
-    made.look.close()
+    made.close()
 
 
 @pytest.fixture
