@@ -53,10 +53,20 @@ def trust(
 
 def import_lot(file: File) -> None:
     """Import a lot's secret keys (lot.json), which open the frames of its tags. Delete the file afterwards."""
+    from server.ingest.reresolve import reresolve
+    from server.ingest.resolve import LotKey
+    from server.ingest.telling import told
+
     lot = factory.read_lot_file(read_file(file, _MAX_LOT_BYTES))
     with work() as at:
         new = factory.import_lot(at.tx, wiring.vault(at.settings, at.tx), lot, at.now, actor=ACTOR)
+        opens = LotKey(0, bytes.fromhex(lot.k_lot))
+        late = reresolve(at.tx, bytes.fromhex(lot.k_factory), [opens], at.settings.network_id)
+        if late.rows:
+            told(at.settings.base_url)(at.tx, late.serials, late.newest_ms, at.now)
     say(f"Lot {lot.lot} is imported." if new else f"Lot {lot.lot} is known already, with the same key.")
+    if late.rows:
+        say(f"{late.rows} frames that were heard before have become sightings.")
 
 
 def list_lots(as_json: AsJson = False) -> None:

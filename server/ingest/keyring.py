@@ -14,7 +14,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection
 
-from server.ingest.reresolve import reresolve
+from server.ingest.reresolve import Late, reresolve
 from server.ingest.resolve import LotKey, Resolver
 from server.ingest.verify import KnownGateway
 from server.store import gateways, keys, trusted
@@ -66,7 +66,7 @@ class Keys:
         """The same keyring if nothing changed, else a new one."""
         return before if trusted.revision(tx) == before.revision else self.load(tx)
 
-    def reresolve(self, tx: Connection, lots: Iterable[LotKey]) -> int:
-        """Makes sightings of frames of these lots that came before their keys; returns how many."""
+    def reresolve(self, tx: Connection, lots: Iterable[LotKey]) -> Late:
+        """Makes sightings of frames of these lots that came before their keys."""
         k_factory = keys.k_factory(tx, self.vault)
-        return reresolve(tx, k_factory, lots, self.network_id) if k_factory else 0
+        return reresolve(tx, k_factory or b"", lots if k_factory else [], self.network_id)

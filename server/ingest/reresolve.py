@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from server.ingest.resolve import LotKey, Resolver, Verdict
@@ -16,17 +18,26 @@ from wire.frames import FRAME_LEN
 _AT_ONCE: Final = 50_000
 
 
-def reresolve(tx: Connection, k_factory: bytes, lots: Iterable[LotKey], network_id: int) -> int:
-    """Moves every kept frame that these lots open into `sightings`; returns how many rows that made.
+@dataclass(frozen=True, slots=True)
+class Late:
+    """How many rows became sightings; each serial among them once, ascending, and when it was last heard."""
+
+    rows: int
+    serials: NDArray[np.int64]
+    newest_ms: NDArray[np.int64]
+
+
+def reresolve(tx: Connection, k_factory: bytes, lots: Iterable[LotKey], network_id: int) -> Late:
+    """Moves every kept frame that these lots open into `sightings`.
 
     Calling it twice changes nothing. What it moves keeps its batch, its times and its counts.
     """
     resolver = Resolver(k_factory, lots, network_id)
-    moved = 0
+    rows, newest = 0, dict[int, int]()
     for frames in unresolved.distinct_frames(tx, _AT_ONCE):
         found = resolver.resolve(np.frombuffer(b"".join(frames), np.uint8).reshape(-1, FRAME_LEN))
         which = np.flatnonzero(found.verdict == Verdict.RESOLVED)
-        moved += unresolved.move_to_sightings(
+        moved = unresolved.move_to_sightings(
             tx,
             [frames[n] for n in which],
             serials=found.serial[which].tolist(),
@@ -34,4 +45,8 @@ def reresolve(tx: Connection, k_factory: bytes, lots: Iterable[LotKey], network_
             boots=found.boot[which].tolist(),
             statuses=found.status[which].tolist(),
         )
-    return moved
+        for serial, heard_at, count in moved:
+            rows += count
+            newest[serial] = max(int(heard_at.timestamp() * 1000), newest.get(serial, 0))
+    serials = sorted(newest)
+    return Late(rows, np.array(serials, np.int64), np.array([newest[serial] for serial in serials], np.int64))

@@ -10,14 +10,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Final
 
-import numpy as np
 import structlog
-from numpy.typing import NDArray
 from prometheus_client import start_http_server
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from server import wiring
@@ -25,12 +22,10 @@ from server.ingest.drain import Drain
 from server.ingest.inbox import Inbox
 from server.ingest.keyring import Keyring, Keys
 from server.ingest.patience import pauses, words
-from server.ingest.storing import OnStored
+from server.ingest.telling import told
 from server.ingest.worker import Worker
 from server.refusal import Kind, Refusal, conflict
-from server.service import heard
 from server.settings import Settings
-from server.store import interest
 from server.store.db import transaction
 
 log = structlog.get_logger("ingest")
@@ -103,7 +98,7 @@ class _Process:
         self._inbox = Inbox()
         self._drain = Drain(mqtt_url, self._inbox, monotonic=monotonic, log=log, ca_file=settings.mqtt_ca_file)
         self._worker = Worker(
-            engine, keys, ring, self._inbox, self._drain.answer, [_told(settings.base_url)],
+            engine, keys, ring, self._inbox, self._drain.answer, [told(settings.base_url)],
             clock=wiring.clock, monotonic=monotonic, log=log,
         )  # fmt: skip
         self._crashed = False
@@ -142,16 +137,3 @@ class _Process:
             log.critical("thread_crashed", thread=name, exc_info=error)
         finally:
             stop.set()
-
-
-def _told(base_url: str) -> OnStored:
-    """Tells the rest of the house, inside the transaction, whose tags were just heard."""
-
-    def on_stored(tx: Connection, serials: NDArray[np.int64], newest_ms: NDArray[np.int64], now: datetime) -> None:
-        wanted = interest.interesting(tx, serials.tolist())
-        if wanted:
-            newest = dict(zip(serials.tolist(), newest_ms.tolist(), strict=True))
-            moments = {serial: datetime.fromtimestamp(newest[serial] / 1000, UTC) for serial in wanted}
-            heard.stored(tx, moments, now, base_url)
-
-    return on_stored

@@ -222,8 +222,10 @@ class Worker:
         for pause_s in pauses():
             try:
                 with transaction(self._engine) as tx:
-                    moved = self._keys.reresolve(tx, lots)
-                self._log.info("lots_added", lots=len(lots), frames_resolved_late=moved)
+                    late = self._keys.reresolve(tx, lots)
+                    for tell in self._on_stored if late.rows else ():
+                        tell(tx, late.serials, late.newest_ms, self._clock())
+                self._log.info("lots_added", lots=len(lots), frames_resolved_late=late.rows)
                 return
             except SQLAlchemyError as error:
                 self._log.warning("reresolve_failed", error=words(error), again_in_s=pause_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, text
@@ -29,12 +30,13 @@ def move_to_sightings(
     uptimes_s: Sequence[int],
     boots: Sequence[int],
     statuses: Sequence[int],
-) -> int:
-    """Rows of these frames become sightings of these tags; returns how many."""
+) -> list[tuple[int, datetime, int]]:
+    """Rows of these frames become sightings of these tags: each serial, when it was last heard, how many rows."""
     if not frames:
-        return 0
+        return []
     opened = {"frame": frames, "serial": serials, "uptime_s": uptimes_s, "boot": boots, "status": statuses}
-    return tx.execute(_MOVE, {name: list(values) for name, values in opened.items()}).rowcount
+    moved = tx.execute(_MOVE, {name: list(values) for name, values in opened.items()})
+    return [(serial, newest.astimezone(UTC), rows) for serial, newest, rows in moved]
 
 
 _FRAMES: Final = text("select distinct frame from unresolved_frames where frame > :after order by frame limit :limit")
@@ -53,9 +55,13 @@ _MOVE: Final = text("""
         delete from unresolved_frames u using opened o where u.frame = o.frame
         returning u.batch_no, u.heard_at, u.first_heard_at, u.adverts, u.rssi_max_dbm, u.rssi_mean_dbm,
             o.serial, o.uptime_s, o.boot, o.status
+    ), moved as (
+        insert into sightings (serial, heard_at, first_heard_at, batch_no, uptime_s, boot, adverts, status,
+            rssi_max_dbm, rssi_mean_dbm)
+        select serial, heard_at, first_heard_at, batch_no, uptime_s, boot, adverts, status,
+            rssi_max_dbm, rssi_mean_dbm
+        from taken
+        returning serial, heard_at
     )
-    insert into sightings (serial, heard_at, first_heard_at, batch_no, uptime_s, boot, adverts, status,
-        rssi_max_dbm, rssi_mean_dbm)
-    select serial, heard_at, first_heard_at, batch_no, uptime_s, boot, adverts, status, rssi_max_dbm, rssi_mean_dbm
-    from taken
+    select serial, max(heard_at), count(*) from moved group by serial
 """).bindparams(*(bindparam(name, type_=ARRAY(kind)) for name, kind in _ARRAYS.items()))

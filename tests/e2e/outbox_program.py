@@ -2,7 +2,7 @@
 
     python -m tests.e2e.outbox_program < orders.json
 
-Deletes only on signed receipts; publishes again after a reconnect and after a second without a receipt. It ends
+Deletes only on signed receipts; publishes again after a reconnect and after half a second without a receipt. It ends
 when every batch is settled. The trace (one JSON line per batch: gateway, sequence, [[serial, uptime], …]) is what
 the database is compared with; nothing of the server's takes part in making it.
 """
@@ -28,7 +28,7 @@ from wire.keys import tag_key
 from wire.receipt import OutcomeKind, decode_receipt
 from wire.signing import Domain, sign, verify
 
-AGAIN_S = 1.0
+AGAIN_S = 0.5
 WINDOW = 12
 SIGHTINGS = 5
 

@@ -1,0 +1,26 @@
+"""What follows from sightings: in the same transaction the house is told of tags that somebody waits for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from server.ingest.storing import OnStored
+from server.service import heard
+from server.store import interest
+
+
+def told(base_url: str) -> OnStored:
+    """For `store` and after `reresolve`; links in messages begin with `base_url`."""
+
+    def on_stored(tx: Connection, serials: NDArray[np.int64], newest_ms: NDArray[np.int64], now: datetime) -> None:
+        wanted = interest.interesting(tx, serials.tolist())
+        if wanted:
+            newest = dict(zip(serials.tolist(), newest_ms.tolist(), strict=True))
+            moments = {serial: datetime.fromtimestamp(newest[serial] / 1000, UTC) for serial in wanted}
+            heard.stored(tx, moments, now, base_url)
+
+    return on_stored
