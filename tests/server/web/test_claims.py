@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.server.web.town import Somebody, Tag, Town
-from wire.activation import verify_answer
+from wire.activation import answer_challenge, verify_answer
 from wire.gatt import Op, decode_reply
+from wire.keys import owner_hash
 from wire.signing import SIGNATURE_LEN, Domain, sign
 
 
@@ -209,3 +211,28 @@ def test_the_code_is_written_nowhere(town: Town) -> None:
                 for value in row:
                     text = value.hex() if isinstance(value, bytes) else str(value)
                     assert not any(trace in text for trace in traces), table.name
+
+
+def test_two_receipts_at_once_make_one_owner(town: Town) -> None:
+    """Whoever commits first: the tag's key answers both challenges here, which no tag does."""
+    tag, people = town.tag(), [town.owner(f"p{n}@example.com") for n in range(4)]
+    unit, waiting = tag.state.unit, []
+    for who in people:
+        claim = who.post("/claims", {"code": tag.code})["claim_id"]
+        key = Ed25519PrivateKey.generate()
+        public = key.public_key().public_bytes_raw()
+        ready = _nonce(who, claim, tag.nonce(), owner_public_key=public.hex())
+        challenge = bytes.fromhex(ready["challenge"])
+        answer = answer_challenge(
+            unit.private_key, challenge, serial=unit.serial, boot=1, uptime_s=9, owner_hash=owner_hash(public)
+        )
+        signature = sign(key, Domain.OWNER_CHALLENGE, challenge)[:SIGNATURE_LEN]
+        body = {"answer": answer.hex(), "owner_signature": signature.hex()}
+        waiting += [(who, f"/claims/{claim}/answer", body)] * 2
+    with ThreadPoolExecutor(len(waiting)) as pool:
+        answers = list(pool.map(lambda each: each[0].call("POST", each[1], json=each[2]), waiting))
+    winners = {answer.text for answer in answers if answer.status_code == 200}
+    refused = [answer.json()["error"]["code"] for answer in answers if answer.status_code != 200]
+    assert len(winners) == 1
+    assert refused == ["claim_taken"] * 6
+    assert sorted(len(who.get("/tags")) for who in people) == [0, 0, 0, 1]
