@@ -14,13 +14,13 @@ from server.web.errors import as_json, status_of
 from wire.manifest import MAX_SERIAL
 
 # Before tags were made, and after which nobody is asked any more: outside, arithmetic with zones overflows.
-_FIRST_YEAR, _LAST_YEAR = 2000, 2100
+FIRST_YEAR, LAST_YEAR = 2000, 2100
 ORDER_NUMBER: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 def _utc(moment: datetime) -> datetime:
-    if not _FIRST_YEAR <= moment.year < _LAST_YEAR:
-        raise ValueError(f"a moment from {_FIRST_YEAR} to {_LAST_YEAR}")
+    if not FIRST_YEAR <= moment.year < LAST_YEAR:
+        raise ValueError(f"a moment from {FIRST_YEAR} to {LAST_YEAR}")
     return moment.astimezone(UTC)
 
 

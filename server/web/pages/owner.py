@@ -15,7 +15,7 @@ from server.service.caller import Caller
 from server.service.house import House
 from server.service.receipts import Activated
 from server.service.refusals import refuse
-from server.web.api.models import ClaimInPath, Serial
+from server.web.api.models import FIRST_YEAR, LAST_YEAR, ClaimInPath, Serial
 from server.web.auth import Owner
 from server.web.deps import Rates, TheHouse
 from server.web.pages.render import Form, go, page
@@ -45,9 +45,12 @@ def _day(text: str) -> date | None:
     if not text:
         return None
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise refuse("period_invalid", detail="a day is written 2026-11-22") from None
+    if not FIRST_YEAR <= day.year < LAST_YEAR:
+        raise refuse("period_invalid", detail=f"a day is from {FIRST_YEAR} to {LAST_YEAR}")
+    return day
 
 
 def _receipt(house: House, who: Caller, serial: int) -> Activated | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -25,6 +25,9 @@ from server.web.pages import words
 _HERE: Final = Path(__file__).resolve().parent.parent
 # A form has a few fields of text; files are not taken by pages.
 FIELDS_MAX: Final = 40
+DONE: Final = "hearsight_done"
+# Longer than a page takes to load; shorter than until the next thing is done.
+DONE_S: Final = 20
 
 
 @pass_context
@@ -76,16 +79,24 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         "now": house.clock(),
         "csrf": getattr(request.state, "csrf", ""),
         "path": request.url.path,
-        "done": request.query_params.get("done", "")[:200],
+        "done": unquote(request.cookies.get(DONE, ""))[:200],
         **values,
     }
-    return HTMLResponse(TEMPLATES.get_template(template).render(given), status)
+    answer = HTMLResponse(TEMPLATES.get_template(template).render(given), status)
+    if DONE in request.cookies:
+        answer.delete_cookie(DONE, path="/")
+    return answer
 
 
 def go(to: str, done: str = "") -> RedirectResponse:
-    """After a form: read the next page, with a word about what was done."""
-    joint = "&" if "?" in to else "?"
-    return RedirectResponse(f"{to}{joint}done={quote(done)}" if done else to, status_code=303)
+    """After a form: read the next page, with a word about what was done.
+
+    The word waits in a cookie: in the address it could be anybody's, and a page of ours would say it.
+    """
+    answer = RedirectResponse(to, status_code=303)
+    if done:
+        answer.set_cookie(DONE, quote(done), max_age=DONE_S, path="/", httponly=True, samesite="lax")
+    return answer
 
 
 async def _form(request: Request) -> dict[str, str]:
