@@ -18,9 +18,13 @@ from prometheus_client import Counter
 
 from server import mqtt
 from wire import topics
+from wire.command import MAX_BYTES
+from wire.signing import SIGNATURE_LEN
 
 # A thousand gateways reconnecting after a restart of the broker tell their states at once.
 QUEUE_MAX: Final = 5_000
+# No state and no answer is larger; a queue full of what brokers take would be gigabytes.
+PAYLOAD_MAX: Final = MAX_BYTES + SIGNATURE_LEN
 _STOP: Final = ("", b"")
 Take = Callable[[str, bytes], None]
 DROPPED: Final = Counter("hearsight_commands_dropped_total", "Messages of gateways dropped, by reason", ["reason"])
@@ -67,6 +71,9 @@ class Link:
         client.subscribe([(topics.ALL_STATES, 1), (topics.ALL_ANSWERS, 1)])
 
     def _on_message(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+        if len(message.payload) > PAYLOAD_MAX:
+            DROPPED.labels("oversized").inc()
+            return
         try:
             self._inbox.put_nowait((message.topic, bytes(message.payload)))
         except queue.Full:

@@ -108,7 +108,7 @@ def sign_in(
     count. Refusals: sign_in_throttled, sign_in_failed.
     """
     email = email.strip().lower()[:254]
-    limits = [(f"account {email}", _PER_ACCOUNT), (f"address {_network(address)}", _PER_ADDRESS)]
+    limits = [(f"account {email}", _PER_ACCOUNT), (f"address {household(address)}", _PER_ADDRESS)]
     with transaction(engine) as tx:
         full = accounts.count_attempts(tx, limits, now - _WINDOW, now)
         account = accounts.by_email(tx, email)
@@ -126,13 +126,19 @@ def sign_in(
         return _start_session(tx, dice, account, now)
 
 
-def _network(address: str) -> str:
-    """One household: an IPv6 user has 2^64 addresses and would otherwise have as many tries."""
+def household(address: str) -> str:
+    """One household: an IPv6 user has 2^64 addresses and would otherwise have as many tries. Twice is once.
+
+    On a socket for both, an IPv4 caller stands behind `::ffff:`, and all of those are no household.
+    """
     try:
-        at = ipaddress.ip_address(address)
+        at = ipaddress.ip_network(address.partition("%")[0], strict=False)
     except ValueError:
         return "unknown"
-    return str(ipaddress.ip_network((at, 64), strict=False)) if at.version == 6 else str(at)
+    if isinstance(at, ipaddress.IPv4Network):
+        return str(at.network_address)
+    inner = at.network_address.ipv4_mapped
+    return str(inner or ipaddress.ip_network((at.network_address, 64), strict=False))
 
 
 def _start_session(tx: Connection, dice: Dice, account: Account, now: datetime) -> SignedIn:

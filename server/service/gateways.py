@@ -32,6 +32,8 @@ OURSELVES: Final = "us"
 _OWN_CLASSES: Final = frozenset({GatewayClass.OWN_SITE, GatewayClass.VEHICLE})
 # A building, if nobody says better.
 _SITE_ACCURACY_M: Final = 50
+# A week late is not picked up; and a century would break the arithmetic of every order of the site.
+_GRACE_MAX_S: Final = 7 * 24 * 3600
 _SITE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}\Z")
 
 
@@ -252,8 +254,9 @@ def _check_calendar(site: NewSite) -> None:
         days = [weekday for weekday, _ in pickups] + list(site.calendar.get("workdays", ()))
         [date.fromisoformat(day) for day in site.calendar.get("holidays", ())]
         time.fromisoformat(site.calendar.get("cutoff", "17:00"))
-        good = all(0 <= day <= 6 for day in days) and int(site.calendar.get("pickup_grace_s", 0)) >= 0
-    except (TypeError, ValueError, KeyError, AttributeError):
+        grace_s = int(site.calendar.get("pickup_grace_s", 0))
+        good = all(0 <= day <= 6 for day in days) and 0 <= grace_s <= _GRACE_MAX_S
+    except (TypeError, ValueError, OverflowError, KeyError, AttributeError):
         good = False
     known = {"pickups", "workdays", "holidays", "cutoff", "pickup_grace_s"}
     if not good or not known.issuperset(site.calendar):

@@ -19,13 +19,15 @@ from server.service.house import House
 from server.service.orders import order_of_link
 from server.service.refusals import refuse
 from server.store import orders
-from server.web.deps import address_of, house_of, rates_of
+from server.web.deps import address_of, house_of, household_of, rates_of
 
 COOKIE: Final = "hearsight_session"
 CSRF_HEADER: Final = "x-csrf-token"
 LINK_HEADER: Final = "x-order-link"
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 ANONYMOUS: Final = "anonymous"
+# Each proxy tells of itself in its own way; one that tells nothing at all looks like a program on this machine.
+_OF_PROXIES: Final = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 
 
 class Access:
@@ -103,7 +105,7 @@ class LoopbackOr(Access):
         super().__init__(*allowed, "loopback")
 
     def __call__(self, request: Request) -> Caller | None:
-        proxied = any(name in request.headers for name in ("x-forwarded-for", "forwarded", "via"))
+        proxied = any(name in request.headers for name in _OF_PROXIES)
         if address_of(request) in ("127.0.0.1", "::1") and not proxied:
             return None
         who = caller_of(request)
@@ -145,7 +147,7 @@ def caller_of(request: Request, *, must_be_ours: bool = True) -> Caller | None:
         if scheme.lower() == "bearer"
         else _by_cookie(request, house, must_be_ours)
     )
-    rates_of(request).take("any", f"account {who.account_no}" if who else address_of(request))
+    rates_of(request).take("any", f"account {who.account_no}" if who else household_of(request))
     request.state.caller = who
     return who
 
@@ -154,7 +156,7 @@ def _by_token(request: Request, house: House, token: str) -> Caller:
     with house.work() as (tx, now):
         account = accounts.account_of_api_token(tx, token[:256], now)
     if account is None:
-        rates_of(request).take("bad_token", address_of(request))
+        rates_of(request).take("bad_token", household_of(request))
         raise refuse("token_invalid")
     return accounts.caller(account)
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from server.service.accounts import household
 from server.service.house import House
 from server.web.limits import RateLimiter
 
@@ -29,6 +30,11 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
+def household_of(request: Request) -> str:
+    """Whose tries are counted together: an address of IPv4, or a whole network of IPv6."""
+    return household(address_of(request))
+
+
 TheHouse = Annotated[House, Depends(house_of)]
 Rates = Annotated[RateLimiter, Depends(rates_of)]
-Address = Annotated[str, Depends(address_of)]
+Address = Annotated[str, Depends(household_of)]

@@ -11,7 +11,7 @@ from server.service import channels
 from server.service.channels import ChannelView, NewChannel
 from server.web.api.models import Body, Done, refusals
 from server.web.auth import Owner
-from server.web.deps import TheHouse
+from server.web.deps import Rates, TheHouse
 
 router = APIRouter(prefix="/channels", tags=["channels"])
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
@@ -50,9 +50,10 @@ def remove(no: Number, house: TheHouse, who: Owner) -> Done:
     return Done()
 
 
-@router.post("/{no}/test", status_code=202, responses=refusals(*_ALWAYS, "channel_unknown"))
-def test(no: Number, house: TheHouse, who: Owner) -> Done:
-    """Send a letter that says nothing, to see that it comes; one a minute."""
+@router.post("/{no}/test", status_code=202, responses=refusals(*_ALWAYS, "channel_unknown", "too_many"))
+def test(no: Number, house: TheHouse, rates: Rates, who: Owner) -> Done:
+    """Send a letter that says nothing, to see that it comes; one a minute, and ten an hour to all channels."""
+    rates.take("channel_test", who.email)
     with house.work() as (tx, now):
         channels.test(tx, who, no, house.settings.base_url, now)
     return Done()
