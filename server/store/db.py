@@ -20,6 +20,7 @@ def engine(url: str, *, pool_size: int = 5, application: str = "hearsight") -> E
     return create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=pool_size,
+        hide_parameters=True,  # an error is logged, and what was to be written may be a secret or a person's
         max_overflow=0,  # the limit is the limit: a queue at the pool is better than a refusal by the database
         pool_pre_ping=True,  # the database may have been restarted since
         connect_args={"application_name": application, "options": "-c timezone=UTC"},
