@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from server.ingest.storing import Stored
 from server.store.ledger import OutboxKey
 from wire import topics
-from wire.receipt import MAX_OUTCOMES, Outcome, OutcomeKind, Receipt, encode_receipt
+from wire.receipt import MAX_OUTCOMES, Outcome, Receipt, encode_receipt
 from wire.signing import Domain, sign
 
 
@@ -27,18 +27,7 @@ def receipts(stored: Stored, server_key: Ed25519PrivateKey) -> Iterator[Message]
     for entry, outcome in stored.outcomes:
         outcomes.setdefault((entry.key.outbox, entry.gateway), []).append(outcome)
     for (outbox, gateway), all_of_it in outcomes.items():
-        settled_up_to = _settled(stored.marks[outbox], all_of_it)
         for start in range(0, len(all_of_it), MAX_OUTCOMES):
             told = tuple(all_of_it[start : start + MAX_OUTCOMES])
-            receipt = Receipt(gateway, outbox.outbox_id, settled_up_to, told)
+            receipt = Receipt(gateway, outbox.outbox_id, stored.marks[outbox], told)
             yield Message(topics.receipt(gateway), sign(server_key, Domain.RECEIPT, encode_receipt(receipt)))
-
-
-def _settled(mark: int, outcomes: list[Outcome]) -> int:
-    """The mark, but never beyond a sequence in conflict.
-
-    A conflict means that two outboxes of one id have grown apart (a restored copy of the file): from there on the
-    mark speaks of batches that this gateway does not have, and it must not delete its own on its word.
-    """
-    conflicts = [outcome.sequence for outcome in outcomes if outcome.kind is OutcomeKind.SEQUENCE_CONFLICT]
-    return min(mark, min(conflicts) - 1) if conflicts else mark
