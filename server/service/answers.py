@@ -173,8 +173,8 @@ def kept(tx: Connection, number: str, policy: Policy, now: datetime) -> Mapping[
     current = weighings.current(tx, number, _version(policy), now)
     if current is not None:
         return current.weighing
-    built: Mapping[str, Any] = msgspec.to_builtins(weighing(tx, number, policy, now)[1])
-    return built
+    new: Mapping[str, Any] = msgspec.json.decode(msgspec.json.encode(weighing(tx, number, policy, now)[1]))
+    return new
 
 
 def for_staff(tx: Connection, number: str, policy: Policy, viewer: Viewer, now: datetime) -> OrderAnswer:

@@ -17,14 +17,14 @@ from server.service.claims import FrameKeys
 from server.service.house import House
 from server.service.receipts import OwnerProof
 from server.service.refusals import refuse
-from server.store import keys, ownership
+from server.store import keys, ownership, units
 from server.store.crypto import Vault
 from server.store.ownership import Claim
 
 
 def frame_keys(tx: Connection, vault: Vault, claim: Claim, network_id: int) -> FrameKeys:
     """What opens the frames of the claimed tag's lot. Refusals: not_ready before the factory's keys were imported."""
-    unit = ownership.unit(tx, claim.serial)
+    unit = units.by_serial(tx, claim.serial)
     assert unit is not None, "a claim is made for a unit that exists"
     k_lot, k_factory = keys.lot_key(tx, vault, unit.lot), keys.k_factory(tx, vault)
     if k_lot is None or k_factory is None:

@@ -21,7 +21,7 @@ from server.service.caller import Caller
 from server.service.claim_memory import ClaimMemory, Step
 from server.service.receipts import Activated, OwnerProof
 from server.service.refusals import WORDS, refuse
-from server.store import acts, ownership, weighings
+from server.store import acts, ownership, units, weighings
 from server.store.acts import NewAct
 from server.store.orders import numbers_of_serials
 from server.store.ownership import Challenge, Claim
@@ -102,7 +102,7 @@ def start(
         k_claim = decode_claim_code(code)
     except WireError as error:
         raise refuse(error.code) from None
-    unit = ownership.unit_by_claim_hash(tx, claim_hash(k_claim))
+    unit = units.by_claim_hash(tx, claim_hash(k_claim))
     if unit is None:
         raise refuse("code_unknown")
     owned = ownership.living(tx, unit.serial)
@@ -135,7 +135,7 @@ def mine(tx: Connection, account_no: int, claim_id: str) -> Claim:
 
 def view(tx: Connection, memory: ClaimMemory, claim: Claim, now: datetime) -> ClaimView:
     """Where a claim stands and what happened to it."""
-    unit = ownership.unit(tx, claim.serial)
+    unit = units.by_serial(tx, claim.serial)
     assert unit is not None, "a claim is made for a unit that exists"
     receipt = receipts.of_claim(tx, claim)
     steps = memory.steps(claim.claim)

@@ -19,7 +19,7 @@ from server.service import answers, gateway_health, tag_life
 from server.service.gateway_health import GatewayHealth
 from server.service.lost import plain_code
 from server.service.tag_life import TagLife
-from server.store import orders, ownership
+from server.store import orders, units
 from wire.claim_code import decode_claim_code
 from wire.errors import WireError
 from wire.manifest import MAX_SERIAL
@@ -156,7 +156,7 @@ def _found_code(look: _Look, text: str) -> Reading | None:
     code = plain_code(match[1] if match else text)
     if not re.fullmatch(r"[A-Z0-9]{4,32}", code):
         return None
-    unit = ownership.unit_by_found_code(look.tx, code)
+    unit = units.by_found_code(look.tx, code)
     words = "read as the code on a tag's outside" + (" (from its QR address)" if match else "")
     if unit is None:
         return Reading("found_code", words, code)

@@ -14,7 +14,7 @@ from server.rules.facts import ActKind
 from server.service import owning
 from server.service.caller import Caller
 from server.service.refusals import refuse
-from server.store import acts, lost, ownership
+from server.store import acts, lost, ownership, units
 from server.store.acts import NewAct
 from server.store.lost import LostMark, NewNotice
 
@@ -123,7 +123,7 @@ def plain_code(text: str) -> str:
 
 
 def _lost_by_code(tx: Connection, code: str) -> LostMark | None:
-    unit = ownership.unit_by_found_code(tx, plain_code(code))
+    unit = units.by_found_code(tx, plain_code(code))
     if unit is None:
         raise refuse("found_code_unknown")
     return lost.living(tx, unit.serial)

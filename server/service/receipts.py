@@ -9,9 +9,10 @@ from sqlalchemy import Connection
 
 from server.rules.facts import ActKind
 from server.service.refusals import refuse
-from server.store import acts, ownership
+from server.store import acts, ownership, units
 from server.store.acts import NewAct, StoredAct
-from server.store.ownership import Challenge, Claim, TagUnit
+from server.store.ownership import Challenge, Claim
+from server.store.units import Unit
 from wire.activation import ActivationAnswer, verify_answer
 from wire.errors import WireError
 from wire.signing import SIGNATURE_LEN, Domain, public_key, verify
@@ -131,7 +132,7 @@ def _of_act(tx: Connection, act: StoredAct) -> Activated:
     return _activated(act.no, act.at.astimezone(UTC), act.payload, _unit(tx, act.serial))
 
 
-def _activated(no: int, at: datetime, payload: acts.JsonObject, unit: TagUnit) -> Activated:
+def _activated(no: int, at: datetime, payload: acts.JsonObject, unit: Unit) -> Activated:
     boot, uptime_s = payload["boot"], payload["uptime_s"]
     assert isinstance(boot, int), "written by keep"
     assert isinstance(uptime_s, int), "written by keep"
@@ -148,7 +149,7 @@ def _activated(no: int, at: datetime, payload: acts.JsonObject, unit: TagUnit) -
     )
 
 
-def _unit(tx: Connection, serial: int) -> TagUnit:
-    unit = ownership.unit(tx, serial)
+def _unit(tx: Connection, serial: int) -> Unit:
+    unit = units.by_serial(tx, serial)
     assert unit is not None, "a claim is made for a unit that exists"
     return unit

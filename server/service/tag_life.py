@@ -18,7 +18,7 @@ from server.rules.tag_state import Entered, states_of
 from server.rules.weigh import weigh
 from server.service import answers
 from server.service.refusals import refuse
-from server.store import acts, coverage, lost, orders, ownership, sightings
+from server.store import acts, coverage, lost, orders, ownership, sightings, units
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,9 @@ class TagLife:
 
 def tag_life(tx: Connection, serial: int, policy: Policy, now: datetime) -> TagLife:
     """The life of a tag. Refusals: tag_unknown."""
-    units = coverage.units_of(tx, [serial])
-    unit = ownership.unit(tx, serial)
-    if not units or unit is None:
+    made = coverage.units_of(tx, [serial])
+    unit = units.by_serial(tx, serial)
+    if not made or unit is None:
         raise refuse("tag_unknown", reference=str(serial))
     rows = sightings.heard(tx, [serial])
     ours = [row for row in rows if row.gateway_class is GatewayClass.OWN_SITE]
@@ -88,10 +88,10 @@ def tag_life(tx: Connection, serial: int, policy: Policy, now: datetime) -> TagL
         serial=serial,
         model=unit.model,
         lot=unit.lot,
-        beacon_mode=str(units[0].beacon_mode),
-        made_at=units[0].manufactured_at,
+        beacon_mode=unit.beacon_mode,
+        made_at=made[0].manufactured_at,
         orders=tuple(InOrder(number) for number in numbers),
-        states=states_of(units[0], rows, [acts.fact(act) for act in done], steps, policy, now),
+        states=states_of(made[0], rows, [acts.fact(act) for act in done], steps, policy, now),
         owned_since=owner.since if owner else None,
         reported_lost=lost.living(tx, serial) is not None,
         deeds=tuple(Deed(str(act.kind), act.at, act.learnt_at) for act in done),

@@ -20,7 +20,7 @@ from server.service import owning, receipts
 from server.service.caller import Caller
 from server.service.receipts import Activated
 from server.service.refusals import refuse
-from server.store import coverage, lost, ownership, sightings
+from server.store import coverage, lost, ownership, sightings, units
 from server.store.lost import LostMark
 from server.store.ownership import Owned
 from server.store.sightings import Hearing
@@ -208,7 +208,7 @@ def _answer(
     policy: Policy,
     now: datetime,
 ) -> TagAnswer:
-    unit = ownership.unit(tx, mine.serial)
+    unit = units.by_serial(tx, mine.serial)
     assert unit is not None, "what is owned was made"
     found = where_is(rows, now, policy, mine.since, None, gateways_up)
     heard = newest if newest is not None and newest.heard_at >= mine.since else None

@@ -51,17 +51,6 @@ class Challenge:
     answer: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class TagUnit:
-    """What a claim needs to know of a unit from the factory's signed manifest."""
-
-    serial: int
-    lot: str
-    model: str
-    public_key: bytes
-    found_code: str
-
-
 # --- Owners ------------------------------------------------------------------------------------------------
 
 
@@ -147,24 +136,6 @@ def keep_custodial_key(tx: Connection, account_no: int, key: bytes) -> bool:
     return tx.execute(mine.values(custodial_key=key)).rowcount > 0
 
 
-# --- Units -------------------------------------------------------------------------------------------------
-
-
-def unit(tx: Connection, serial: int) -> TagUnit | None:
-    """The unit with this serial."""
-    return _unit(tx.execute(select(units).where(units.c.serial == serial)).first())
-
-
-def unit_by_claim_hash(tx: Connection, claim_hash: bytes) -> TagUnit | None:
-    """The unit in whose box the code with this hash lies."""
-    return _unit(tx.execute(select(units).where(units.c.claim_hash == claim_hash)).first())
-
-
-def unit_by_found_code(tx: Connection, code: str) -> TagUnit | None:
-    """The unit that has this code printed on its outside."""
-    return _unit(tx.execute(select(units).where(units.c.found_code == code)).first())
-
-
 # --- Claims ------------------------------------------------------------------------------------------------
 
 
@@ -234,10 +205,6 @@ def _owned(row: Row[Any]) -> Owned:
         since=row.since.astimezone(UTC),
         until=row.until.astimezone(UTC) if row.until else None,
     )
-
-
-def _unit(row: Row[Any] | None) -> TagUnit | None:
-    return TagUnit(row.serial, row.lot, row.model, row.public_key, row.found_code) if row else None
 
 
 def _claim(row: Row[Any]) -> Claim:

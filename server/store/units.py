@@ -42,6 +42,23 @@ def by_serials(tx: Connection, serials: Collection[int]) -> Mapping[int, Unit]:
     return {row.serial: Unit(*row) for row in found}
 
 
+def by_serial(tx: Connection, serial: int) -> Unit | None:
+    """The unit with this serial."""
+    return by_serials(tx, [serial]).get(serial)
+
+
+def by_claim_hash(tx: Connection, claim_hash: bytes) -> Unit | None:
+    """The unit in whose box the code with this hash lies."""
+    row = tx.execute(select(units).where(units.c.claim_hash == claim_hash)).first()
+    return Unit(*row) if row else None
+
+
+def by_found_code(tx: Connection, code: str) -> Unit | None:
+    """The unit that has this code printed on its outside."""
+    row = tx.execute(select(units).where(units.c.found_code == code)).first()
+    return Unit(*row) if row else None
+
+
 def claim_hashes_taken(tx: Connection, hashes: Collection[bytes]) -> Mapping[bytes, int]:
     """Which of these claim hashes belong to units already, and to which serial."""
     found = tx.execute(select(units.c.claim_hash, units.c.serial).where(units.c.claim_hash.in_(hashes)))
