@@ -9,11 +9,10 @@ from sqlalchemy import Connection, text
 
 # Both halves are answered from an index; of five thousand tags heard in a moment most are news to nobody.
 _INTERESTING: Final = text("""
-    with heard as materialized (select cast(:serials as bigint[]) as serials)
-    select serial from lost_marks, heard where until is null and serial = any(serials)
+    select serial from lost_marks where until is null and serial = any(cast(:serials as bigint[]))
     union
-    select (payload->>'serial')::bigint from statements, heard
-    where kind = 'serial_bound' and (payload->>'serial')::bigint = any(serials)
+    select (payload->>'serial')::bigint from statements
+    where kind = 'serial_bound' and (payload->>'serial')::bigint = any(cast(:serials as bigint[]))
 """)
 
 

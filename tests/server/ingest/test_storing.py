@@ -179,6 +179,15 @@ def test_what_does_not_resolve_is_kept_with_its_reason(engine: Engine, gateway: 
     assert (batch["rows"], batch["unresolved"]) == (1, 2)
 
 
+def test_a_frame_played_back_later_is_stored_as_it_was_heard(engine: Engine, gateway: Gateway) -> None:
+    """Whether a frame is fresh is for the rules to say, from the lag that stands in the row: it is not dropped."""
+    frame = Tag(7).frame(uptime_s=100)
+    put(engine, gateway, gateway.batch(sighting(frame, at_ms=NOW_MS - 86_400_000)), gateway.batch(sighting(frame)))
+    with engine.connect() as tx:
+        lags = tx.execute(text("select extract(epoch from max(heard_at) - min(heard_at)) from sightings")).scalar_one()
+    assert (count(engine, "sightings"), lags) == (2, 86_340)
+
+
 def test_a_batch_may_be_empty_and_without_a_place(engine: Engine, gateway: Gateway) -> None:
     assert kinds(put(engine, gateway, gateway.batch(place=None, dropped={"foreign": 3}))) == [(0, STORED, "")]
 
