@@ -1,7 +1,8 @@
 """What place of a sighting a role may see.
 
 From the first valid activation receipt on (`owner_since`) a tag has an owner, and only that owner sees places heard
-while it is his. Support then learns *heard* or *not heard*, and our own sites. Rules themselves never see such a
+while it is his. Support then learns *heard* or *not heard*, and our own sites, also of the time before: the last place
+before a claim is the owner's home. Rules themselves never see such a
 place (`Case.place_of`), so no verdict and no line of `why` can give it away.
 """
 
@@ -78,15 +79,16 @@ def owner_since(owned: Iterable[Owned], serial: int, now: datetime) -> datetime 
 def place_for(viewer: Viewer, heard: Heard, owned: Iterable[Owned]) -> Place | None:
     """The place of a heard row that this viewer may see, or None.
 
-    Own sites are no secret of the tag's. Elsewhere: while the tag has no owner, staff only (a crowd receiver stands in
-    somebody's home); while it has one, that owner only. A row that reaches into an ownership counts as inside it.
+    Own sites are no secret of the tag's. Elsewhere: staff see it while the tag has had no owner since (a crowd receiver
+    stands in somebody's home); an owner what was heard in her time. A row that reaches into an ownership is inside it.
     """
     if heard.gateway_class is GatewayClass.OWN_SITE:
         return heard.place
-    owner = owner_at(owned, heard.serial, heard.first_at) or owner_at(owned, heard.serial, heard.last_at)
-    if owner is None:
-        return None if viewer.role is Role.OWNER else heard.place
-    return heard.place if viewer.role is Role.OWNER and viewer.account == owner else None
+    mine = tuple(o for o in owned if o.serial == heard.serial)
+    if viewer.role is not Role.OWNER:
+        return None if any(o.to_at is None or heard.first_at < o.to_at for o in mine) else heard.place
+    owner = owner_at(mine, heard.serial, heard.first_at) or owner_at(mine, heard.serial, heard.last_at)
+    return heard.place if owner is not None and viewer.account == owner else None
 
 
 def gateway_for(viewer: Viewer, heard: Heard, owned: Iterable[Owned]) -> str | None:

@@ -46,11 +46,15 @@ def test_release_and_transfer_end_an_ownership() -> None:
 def test_staff_see_places_only_while_the_tag_has_no_owner(role: Role) -> None:
     owned = ownerships((ACTIVATED,))
     viewer = Viewer(role, "ada")
-    assert place_for(viewer, BEFORE, owned) == HOME
-    assert place_for(viewer, ACROSS, owned) is None
-    assert place_for(viewer, AFTER, owned) is None
-    assert gateway_for(viewer, AFTER, owned) is None
-    assert gateway_for(viewer, BEFORE, owned) == "phone"
+    assert place_for(viewer, BEFORE, ()) == HOME
+    assert gateway_for(viewer, BEFORE, ()) == "phone"
+    for heard in (BEFORE, ACROSS, AFTER):  # the last place before the claim is the owner's home
+        assert place_for(viewer, heard, owned) is None
+        assert gateway_for(viewer, heard, owned) is None
+    released = ownerships((ACTIVATED, act(ActKind.RELEASED, at("Thu 12:00"), "ada")))
+    assert place_for(viewer, BEFORE, released) is None
+    assert place_for(viewer, AFTER, released) is None
+    assert place_for(viewer, hear("phone", at("Thu 13:00")), released) == HOME
     assert place_for(viewer, INSIDE, owned) is not None
     assert gateway_for(viewer, INSIDE, owned) == "dock"
 
@@ -76,9 +80,9 @@ def test_why_and_timeline_name_no_place_after_the_claim() -> None:
         assert "35.6" not in repr(said)
         assert any("only the owner sees where it is" in line for line in said)
         rows = timeline(case, SOLO, weighing, viewer)
-        after = [row for row in rows if row.column == "heard" and row.at >= at("Wed 12:00")]
-        assert after
-        assert all(row.place is None and row.gateway is None for row in after)
+        away = [row for row in rows if row.column == "heard" and row.source != "own_site"]
+        assert {row.at >= at("Wed 12:00") for row in away} == {True, False}
+        assert all(row.place is None and row.gateway is None for row in away)
     assert "35.6" not in repr(weighing)
     assert "phone" not in repr(weighing)
 

@@ -113,13 +113,13 @@ def test_kept_weighings_and_letters_hold_no_place(town: Town) -> None:
     assert [row for row in kept if traces(row)] == []
 
 
-def test_what_was_before_the_claim_stays_with_staff_and_not_with_the_owner(town: Town) -> None:
-    """On its way to the customer the tag was ours; from the claim on it is theirs."""
+def test_what_was_before_the_claim_is_told_to_nobody_any_more(town: Town) -> None:
+    """The last place before a claim is the customer's home: from the claim on staff read only that it was heard."""
     operator, ann, tag = all_is_well(town)
     rows = operator.get("/orders/G-1")["timeline"]
-    before = [row for row in rows if row["column"] == "heard" and row["gateway"] == "van-1"]
-    assert before
-    assert all(row["place"] for row in before)
+    away = [row for row in rows if row["column"] == "heard" and row["source"] != "own_site"]
+    assert {row["source"] for row in away} == {"vehicle", "crowd"}
+    assert all(row["place"] is None and row["gateway"] is None for row in away)
     period = "?from=2026-11-01T00:00:00Z&to=2026-11-30T00:00:00Z"
     assert ann.get(f"/tags/{tag.serial}/history{period}")["points"] == []
 
