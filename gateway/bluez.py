@@ -125,6 +125,17 @@ class BluezWatch:
         self._path = None
         return None
 
+    async def scans(self) -> bool | None:
+        """Whether bluetoothd says that the adapter discovers; None if it cannot be asked now."""
+        if self._bus is None:
+            return None
+        if self._path is None and await self.choose() is None:
+            return False  # there is no adapter that could
+        with suppress(Exception):
+            answer = await _call(self._bus, BLUEZ, str(self._path), _PROPERTIES, "Get", "ss", [ADAPTER, "Discovering"])
+            return bool(answer[0].value)
+        return None
+
     async def power_cycle(self) -> bool:
         """Switch the adapter off and on: all that helps when bluetoothd forgot that the kernel scans for a program that
         is gone. True if it was done; an ordinary user may not be allowed to.

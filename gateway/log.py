@@ -34,5 +34,6 @@ def set_up(log_format: str, level: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
         )
     )
-    # bleak and dbus-fast tell on "info" what supervise.py tells better.
+    # bleak and dbus-fast tell on "info" what supervise.py tells better, and warn of connections that it closed.
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("bleak.backends.bluezdbus.manager").setLevel(logging.ERROR)

@@ -8,6 +8,7 @@ in steps of 8 dB. A scanner that was stopped, or whose bluetoothd is gone, is th
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -21,9 +22,8 @@ from gateway.collector import Collector
 
 # bluetoothd answers within milliseconds; one that does not answer at all must not hold the supervisor.
 START_TIMEOUT_S: Final = 10.0
-STOP_TIMEOUT_S: Final = 5.0
-# With the other side gone no answer will come; bleak forgets our callback before it asks, and that is all we need.
-DEAD_STOP_TIMEOUT_S: Final = 0.1
+STOP_TIMEOUT_S: Final = 2.0
+_LINUX: Final[bool] = sys.platform.startswith("linux")
 _REASONS: Final = {
     BleakBluetoothNotAvailableReason.NO_BLUETOOTH: "no_adapter",
     BleakBluetoothNotAvailableReason.NO_BLE_CENTRAL_ROLE: "no_adapter",
@@ -65,6 +65,13 @@ class Radio:
 
     async def start(self, adapter: str | None) -> None:
         """Make a scanner and start it on this adapter (None: the first that is powered). Raises ScanError."""
+        try:
+            await self._start(adapter)
+        except ScanError:
+            _forget_bluetoothd()
+            raise
+
+    async def _start(self, adapter: str | None) -> None:
         bluez: BlueZScannerArgs = {"filters": {"RSSI": -127, "DuplicateData": True}}
         if adapter is not None:
             bluez["adapter"] = adapter
@@ -83,16 +90,20 @@ class Radio:
             raise ScanError("no_adapter" if missing else "failed", f"{type(error).__name__}: {error}") from None
         self._scanner = scanner
 
-    async def stop(self, *, dead: bool = False) -> None:
-        """Stop, whatever state bluetoothd is in: after a fault stopping fails, and there is nothing left to stop.
-        `dead`: nobody is there who would answer.
-        """
+    async def stop(self) -> None:
+        """Stop in order; whatever goes wrong, there is nothing left to stop afterwards."""
         scanner = self._scanner
         if scanner is None:
             return
         with suppress(Exception):
-            async with asyncio.timeout(DEAD_STOP_TIMEOUT_S if dead else STOP_TIMEOUT_S):
+            async with asyncio.timeout(STOP_TIMEOUT_S):
                 await scanner.stop()
+
+    async def drop(self, *, dead: bool) -> None:
+        """Stop after a fault, and forget all that bleak knows of bluetoothd. `dead`: nobody would answer a stop."""
+        if not (dead and _LINUX):
+            await self.stop()
+        _forget_bluetoothd()
 
     def device(self, address: str) -> BLEDevice | None:
         """What bleak needs to connect to an address that the present or the last scanner heard."""
@@ -100,3 +111,19 @@ class Radio:
             return None
         found = self._scanner.discovered_devices_and_advertisement_data.get(address)
         return found[0] if found else None
+
+
+def _forget_bluetoothd() -> None:
+    """Have bleak ask bluetoothd anew for everything at the next start.
+
+    bleak 3.1 keeps its picture of bluetoothd for the life of the process, and it can be wrong for ever: an adapter that
+    appears while the picture is being read is lost ("No Bluetooth adapters found", with one on the bus), and after a
+    crash of bluetoothd the devices of that time stay in memory. Closing bleak's connection also ends its scan.
+    """
+    if not _LINUX:
+        return
+    from bleak.backends.bluezdbus.manager import _global_instances  # exists on Linux only, and has no public way
+
+    picture = _global_instances.pop(asyncio.get_running_loop(), None)
+    if picture is not None and picture._bus is not None:
+        picture._bus.disconnect()

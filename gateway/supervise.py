@@ -27,6 +27,8 @@ WELL_AFTER_S: Final = 10.0
 # One fault makes several signals (power off ends discovery first); the one that says most names the restart.
 SETTLE_S: Final = 0.02
 LOOK_S: Final = 1.0
+# bluetoothd is asked this often whether it still discovers: a signal may have come while nobody watched.
+ASK_S: Final = 30.0
 # A room may really be quiet: the watchdog asks less and less often.
 SILENCE_GROWTH: Final = 2.0
 SILENCE_MAX_S: Final = 900.0
@@ -44,13 +46,17 @@ class Scanner(Protocol):
 
     async def start(self, adapter: str | None) -> None: ...
 
-    async def stop(self, *, dead: bool = False) -> None: ...
+    async def stop(self) -> None: ...
+
+    async def drop(self, *, dead: bool) -> None: ...
 
 
 class Stack(Protocol):
     """What can be asked about bluetoothd (bluez.BluezWatch)."""
 
     async def choose(self) -> str | None: ...
+
+    async def scans(self) -> bool | None: ...
 
     async def power_cycle(self) -> bool: ...
 
@@ -146,14 +152,15 @@ class Supervisor:
             return
         began_s = self._now_s()
         cause = await self._until_trouble(began_s)
-        if cause is not None:
-            self.restarts[cause] += 1
-            self.failure = cause
-            self._become("restarting")
-            self._log.warning("scanner_restarts", cause=cause)
-        await self._scanner.stop(dead=cause in _DEAD)
-        if cause is not None:
-            await self._after(cause, self._now_s() - began_s)
+        if cause is None:
+            await self._scanner.stop()
+            return
+        self.restarts[cause] += 1
+        self.failure = cause
+        self._become("restarting")
+        self._log.warning("scanner_restarts", cause=cause)
+        await self._scanner.drop(dead=cause in _DEAD)
+        await self._after(cause, self._now_s() - began_s)
 
     async def _start(self) -> bool:
         adapter = await self.stack.choose() if self.stack else None
@@ -171,15 +178,15 @@ class Supervisor:
         if error.cause != self.failure:  # an adapter that is off for an hour is one trouble, not seven hundred
             self.restarts[error.cause] += 1
             self._log.warning("scanner_does_not_start", cause=error.cause, message=str(error))
-        self.failure = error.cause
+        twice, self.failure = error.cause == self.failure, error.cause
         if self.state != "starting":
             self._become("restarting")
-        if error.cause == "in_progress":
+        if error.cause == "in_progress" and twice:  # once may be our own last scan, still ending
             await self._power_cycle()
 
     async def _until_trouble(self, began_s: float) -> str | None:
         """The cause for a restart, or None for a pause."""
-        silent_since_s = began_s
+        silent_since_s = asked_at_s = began_s
         while True:
             try:
                 async with asyncio.timeout(LOOK_S):
@@ -191,6 +198,10 @@ class Supervisor:
             if self._causes:
                 await asyncio.sleep(SETTLE_S)
             self._wake.clear()
+            if self._hoped.is_set() or self._now_s() - asked_at_s >= ASK_S:
+                self._hoped.clear()
+                asked_at_s = self._now_s()
+                await self._ask()
             for cause in _TELLING:
                 if cause in self._causes:
                     return cause
@@ -199,6 +210,11 @@ class Supervisor:
                 self._silence_s = self._silence_first_s
             elif self._now_s() - silent_since_s >= self._silence_s:
                 return "silence"
+
+    async def _ask(self) -> None:
+        """Something came back while we scan, or time has passed: do we really?"""
+        if self.stack is not None and await self.stack.scans() is False:
+            self._causes.add("discovery_ended")
 
     async def _after(self, cause: str, lived_s: float) -> None:
         """Wait before the next attempt: not at all after a long life."""
