@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import Counter
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.refusal import Kind, Refusal
@@ -107,6 +108,9 @@ class Breakage:
 
         try:
             await self._app(scope, receive, noticed)
+        except ClientDisconnect:
+            # Whoever hangs up in the middle of a form broke nothing, and must not fill the log.
+            REFUSED.labels("hung_up").inc()
         except Exception as error:
             if scope["type"] != "http":
                 raise

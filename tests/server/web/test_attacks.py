@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from fastapi.testclient import TestClient
 from paho.mqtt.client import MQTTMessage
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from starlette.types import Message
+from structlog.testing import capture_logs
 
 from server.commands.link import DROPPED, PAYLOAD_MAX, Link
 from server.rules.authority import Role
@@ -85,6 +89,34 @@ def test_an_error_of_the_database_does_not_repeat_what_was_to_be_written(town: T
     with pytest.raises(DBAPIError) as error, town.house.work() as (tx, _):
         tx.execute(text("select cast(:secret as integer) / 0"), {"secret": 271828})
     assert "271828" not in str(error.value)
+
+
+def test_whoever_hangs_up_in_the_middle_of_a_form_breaks_nothing(town: Town) -> None:
+    coming: list[Message] = [
+        {"type": "http.request", "body": b"email=", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    answers: list[Message] = []
+
+    async def receive() -> Message:
+        return coming.pop(0)
+
+    async def send(message: Message) -> None:
+        answers.append(message)
+
+    form = [(b"content-type", b"application/x-www-form-urlencoded"), (b"content-length", b"1000")]
+    scope = {
+        "type": "http", "method": "POST", "path": "/forgot", "raw_path": b"/forgot", "query_string": b"",
+        "headers": form, "client": ("192.0.2.1", 5), "server": ("tags.test", 80), "scheme": "http",
+        "http_version": "1.1",
+    }  # fmt: skip
+
+    async def call() -> None:
+        await town.client.app(scope, receive, send)
+
+    with capture_logs() as logged:
+        asyncio.run(call())
+    assert (answers, logged) == ([], [])
 
 
 def test_a_message_larger_than_any_of_ours_is_not_even_queued() -> None:
