@@ -35,7 +35,8 @@ import numpy as np
 import psutil  # type: ignore[import-untyped]
 from sqlalchemy import Engine, text
 
-from bench.load import Load, packet
+from bench.load import Load
+from bench.publisher import packet
 from server.ingest.rows import empty_rows, pg_time
 from server.local import children
 from server.local.broker import OwnBroker
@@ -106,11 +107,19 @@ def ingest_round(house: House, batches: int, sightings: int) -> float:
             data = packet(number, topic, payload)
             file.write(len(data).to_bytes(4, "big") + data)
     expected = {gateway.outbox_id: gateway.sequence - 1 for gateway in house.load.gateways}
+    publisher = subprocess.Popen(
+        [sys.executable, "-m", "bench.publisher", str(path), "127.0.0.1", str(house.broker_port)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert publisher.stdin is not None
+    assert publisher.stdout is not None
+    assert publisher.stdout.readline() == b"ready\n"
     began = time.perf_counter()
-    publisher = subprocess.Popen([sys.executable, "-m", "bench.load", str(path), "127.0.0.1", str(house.broker_port)])
+    publisher.stdin.write(b"go\n")
+    publisher.stdin.close()
     while not _settled(house.engine, expected):
         assert time.perf_counter() - began < 300, "the ingest does not come to an end"
-        time.sleep(0.01)
+        time.sleep(0.02)
     took = time.perf_counter() - began
     assert publisher.wait() == 0
     return batches * sightings / took
@@ -134,10 +143,12 @@ def measure(house: House, seconds: float, sightings: int) -> dict[str, Any]:
     copy_round(house, 1)
     ours: list[float] = []
     bare: list[float] = []
-    cpu = dict.fromkeys((*house.processes, "publisher"), 0.0)
+    cpu = dict.fromkeys((*house.processes, "publisher", "bare_copy"), 0.0)
     until = time.perf_counter() + seconds
     while len(ours) < 2 or time.perf_counter() < until:
+        before = _cpu_s(house.processes)
         bare.append(copy_round(house, 2))
+        cpu["bare_copy"] += _cpu_s(house.processes)["postgres"] - before["postgres"]
         before = _cpu_s(house.processes)
         ours.append(ingest_round(house, batches, sightings))
         for name, used in _cpu_s(house.processes).items():
@@ -154,7 +165,10 @@ def measure(house: House, seconds: float, sightings: int) -> dict[str, Any]:
         "sightings": expected,
         "lost": expected - distinct,
         "duplicates": rows - distinct,
-        "cpu_us_per_sighting": {name: round(used / stored * 1e6, 2) for name, used in cpu.items() if used},
+        "cpu_us_per_sighting": {
+            name: round(used / stored * 1e6, 2) for name, used in cpu.items() if name != "bare_copy"
+        },
+        "copy_cpu_us_per_row": round(cpu["bare_copy"] / (2 * COPY_ROWS * len(ours)) * 1e6, 2),
         "ingest_peak_mib": round(_peak_kib(house.processes["ingest"]) / 1024),
     }
 

@@ -7,7 +7,7 @@ A snapshot that is looked at again every few moments; a revoked gateway is there
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -63,8 +63,11 @@ class Keys:
         )
 
     def renew(self, tx: Connection, before: Keyring) -> Keyring:
-        """The same keyring if nothing changed, else a new one."""
-        return before if trusted.revision(tx) == before.revision else self.load(tx)
+        """The same keyring if nothing changed, else a new one; with the same lots its resolver keeps what it learnt."""
+        if trusted.revision(tx) == before.revision:
+            return before
+        new = self.load(tx)
+        return replace(new, resolver=before.resolver) if new.lots == before.lots else new
 
     def reresolve(self, tx: Connection, lots: Iterable[LotKey]) -> Late:
         """Makes sightings of frames of these lots that came before their keys."""
