@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Final
 
 from sqlalchemy import Connection
@@ -211,6 +211,12 @@ def _answer(
     unit = units.by_serial(tx, mine.serial)
     assert unit is not None, "what is owned was made"
     found = where_is(rows, now, policy, mine.since, None, gateways_up)
+    if found.here_since is not None:
+        # Thinned rows keep the two ends of a day at one receiver: what was between, and so the moment of coming here,
+        # stands in the minutes. A stay begins on the day of its first end, and never before the tag was theirs.
+        start = max(mine.since, datetime.combine(found.here_since.date(), time(), UTC))
+        minutes = sightings.history(tx, mine.serial, start, found.here_since)
+        found = where_is([*rows, *map(_heard, minutes)], now, policy, mine.since, None, gateways_up)
     heard = newest if newest is not None and newest.heard_at >= mine.since else None
     return TagAnswer(
         serial=mine.serial,

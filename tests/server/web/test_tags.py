@@ -47,6 +47,31 @@ def test_where_and_since_when(town: Town) -> None:
     assert ann.get(f"/tags/{tag.serial}")["age"] == "old"
 
 
+def test_since_when_on_the_day_of_the_claim(town: Town) -> None:
+    """The same receiver heard it before the claim: what it heard since then must not shrink to the last moment."""
+    ann, tag = town.owner(), town.tag()
+    town.gateway("home-gw", GatewayClass.CROWD, place=HOME)
+    town.hear("home-gw", tag.serial, HOME, moments(town, 6))
+    town.claim(ann, tag)
+    times = moments(town, 6)
+    town.hear("home-gw", tag.serial, HOME, times)
+    assert datetime.fromisoformat(ann.get(f"/tags/{tag.serial}")["here_since"]) == times[0]
+    [listed] = ann.get("/tags")
+    assert datetime.fromisoformat(listed["here_since"]) == times[0]
+
+
+def test_since_when_after_a_walk(town: Town) -> None:
+    """Home, out, and home again on one day: it is here since it came back, not since the last report."""
+    ann, tag = owned(town)
+    town.gateway("walk-gw", GatewayClass.CROWD)
+    nearby = Place(HOME.lat_e7 + 100_000, HOME.lon_e7, 25, PlaceSource.FIXED)  # 1.1 km on
+    morning, out, back = moments(town, 3), moments(town, 3), moments(town, 4)
+    town.hear("home-gw", tag.serial, HOME, morning)
+    town.hear("walk-gw", tag.serial, nearby, out)
+    town.hear("home-gw", tag.serial, HOME, back)
+    assert datetime.fromisoformat(ann.get(f"/tags/{tag.serial}")["here_since"]) == back[0]
+
+
 def test_an_empty_answer_has_its_reason(town: Town) -> None:
     ann, tag = owned(town)
     answer = ann.get(f"/tags/{tag.serial}")
