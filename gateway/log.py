@@ -36,4 +36,4 @@ def set_up(log_format: str, level: str) -> None:
     )
     # bleak and dbus-fast tell on "info" what supervise.py tells better, and warn of connections that it closed.
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
-    logging.getLogger("bleak.backends.bluezdbus.manager").setLevel(logging.ERROR)
+    logging.getLogger("bleak").setLevel(logging.ERROR)
