@@ -14,6 +14,14 @@ from wire.batch import pack_sightings
 from wire.frames import SERVICE_UUID, FrameType
 
 
+class Heard(NamedTuple):
+    """One object for both arguments of a scanner's callback."""
+
+    address: str
+    service_data: dict[str, bytes]
+    rssi: int
+
+
 def collector(**more: int | float) -> Collector:
     return Collector(**{"network_id": NETWORK, "now_ns": 0, **more})  # type: ignore[arg-type]
 
@@ -90,6 +98,18 @@ def test_a_lost_signal_of_a_known_address_is_no_advert() -> None:
     table.hear("A", frame(1), -127, 9 * NS)
     window = table.take(9 * NS, 0)
     assert window.sightings[0].last_ms == 1_000
+    assert window.dropped == {"no_rssi": 1}
+
+
+@pytest.mark.parametrize("rssi", [-128, -127, 21, 127])
+def test_the_shortcut_knows_a_lost_signal_too(rssi: int) -> None:
+    table = collector()
+    ear = table.ear(lambda: 5)
+    for strength in (-60, -60, rssi, -60):
+        advert = Heard("A", {SERVICE_UUID: frame(1)}, strength)
+        ear(advert, advert)
+    window = table.take(NS, 0)
+    assert (window.sightings[0].adverts, window.sightings[0].rssi_mean_dbm) == (3, -60)
     assert window.dropped == {"no_rssi": 1}
 
 
@@ -189,14 +209,6 @@ ADVERTS = st.tuples(
     st.one_of(st.integers(-128, 127), st.sampled_from([-127, -126, 20, 21])),
     st.integers(0, 3 * NS),
 )
-
-
-class Heard(NamedTuple):
-    """One object for both arguments of a scanner's callback."""
-
-    address: str
-    service_data: dict[str, bytes]
-    rssi: int
 
 
 @given(st.lists(st.one_of(ADVERTS, st.none()), max_size=120), st.integers(1, 4))
