@@ -209,7 +209,8 @@ def reset_url(base_url: str, link: ResetLink) -> str:
 
 
 def reset_password(engine: Engine, passwords: Passwords, token: str, new: str, now: datetime) -> Account:
-    """Sets a password by a reset link and ends every session. A weak password does not use up the link.
+    """Sets a password by a reset link; ends every session and every API token, for whoever took an account over may
+    have made some. A weak password does not use up the link.
 
     Refusals: password_weak, reset_invalid.
     """
@@ -219,6 +220,7 @@ def reset_password(engine: Engine, passwords: Passwords, token: str, new: str, n
         if account is None:
             raise refuse("reset_invalid")
         set_password(tx, account, hashed, now, actor=account.email)
+        accounts.end_api_tokens(tx, account.no, now)
         return account
 
 

@@ -1,6 +1,8 @@
 """How each gateway is: connected is not the same as hearing, and neither is the same as having sent what it heard.
 
-Where a gateway stands is told only for those at our own sites: a passer-by's receiver stands in somebody's home.
+Where a gateway stands is told only for those at our own sites: a passer-by's receiver stands in somebody's home. Who
+runs such a one stays untold, and when it last sent a batch is told to the hour: held against the moment at which an
+owner's tag was heard, both would say where that tag is.
 """
 
 from __future__ import annotations
@@ -101,7 +103,7 @@ def _health(row: GatewayRow, now: datetime) -> GatewayHealth:
     return GatewayHealth(
         gateway=row.gateway,
         gateway_class=row.gateway_class,
-        owner=row.owner,
+        owner="" if row.gateway_class is GatewayClass.CROWD else row.owner,
         site=row.site,
         stands=_stands(row),
         word=word,
@@ -110,7 +112,7 @@ def _health(row: GatewayRow, now: datetime) -> GatewayHealth:
         scanner=scanner,
         state_at=row.state_at,
         heard_radio_at=heard,
-        last_batch_at=row.last_batch_at,
+        last_batch_at=_told(row, row.last_batch_at),
         queued_batches=int(state.get("queued_batches", 0)),
         clock={0: "bad", 1: "unsure", 2: "good"}.get(state.get("clock", -1), "unknown"),
         restarts=dict(state.get("restarts", {})),
@@ -119,6 +121,15 @@ def _health(row: GatewayRow, now: datetime) -> GatewayHealth:
         enrolled_at=row.enrolled_at,
         revoked_at=row.revoked_at,
     )
+
+
+def _told(row: GatewayRow, at: datetime | None) -> datetime | None:
+    return at if row.gateway_class is GatewayClass.OWN_SITE else to_the_hour(at)
+
+
+def to_the_hour(at: datetime | None) -> datetime | None:
+    """The beginning of the hour: near enough to help, too coarse to tell which receiver it was."""
+    return at and at.replace(minute=0, second=0, microsecond=0)
 
 
 def _word(row: GatewayRow, online: bool, scanner: str, heard: datetime | None, now: datetime) -> Word:

@@ -17,6 +17,7 @@ from server.rules.steps import StepVerdict
 from server.rules.tag_state import Entered, states_of
 from server.rules.weigh import weigh
 from server.service import answers
+from server.service.gateway_health import to_the_hour
 from server.service.refusals import refuse
 from server.store import acts, coverage, lost, orders, ownership, sightings, units
 
@@ -52,7 +53,7 @@ class HeardAtSite:
 class TagLife:
     """`states`: what it went through, each with what its evidence is worth; the last one is its present state.
 
-    `heard_elsewhere_at`: the newest hearing anywhere that is not ours, without where.
+    `heard_elsewhere_at`: the newest hearing anywhere that is not ours, without where, and to the hour.
     """
 
     serial: int
@@ -80,6 +81,8 @@ def tag_life(tx: Connection, serial: int, policy: Policy, now: datetime) -> TagL
         raise refuse("tag_unknown", reference=str(serial))
     rows = sightings.heard(tx, [serial])
     ours = [row for row in rows if row.gateway_class is GatewayClass.OWN_SITE]
+    here = max((row.last_at for row in ours), default=None)
+    elsewhere = to_the_hour(max((row.last_at for row in rows if row not in ours), default=None))
     owner = ownership.living(tx, serial)
     numbers = orders.numbers_of_serials(tx, [serial]).get(serial, ())
     done = acts.of_serials(tx, [serial])
@@ -96,8 +99,8 @@ def tag_life(tx: Connection, serial: int, policy: Policy, now: datetime) -> TagL
         reported_lost=lost.living(tx, serial) is not None,
         deeds=tuple(Deed(str(act.kind), act.at, act.learnt_at) for act in done),
         heard=bool(rows),
-        last_heard_at=max((row.last_at for row in rows), default=None),
-        heard_elsewhere_at=max((r.last_at for r in rows if r.gateway_class is not GatewayClass.OWN_SITE), default=None),
+        last_heard_at=max(filter(None, (here, elsewhere)), default=None),
+        heard_elsewhere_at=elsewhere,
         at_our_sites=tuple(_at_site(row) for row in ours),
         as_of=now,
     )

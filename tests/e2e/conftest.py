@@ -100,7 +100,7 @@ def processes_of(data: Path) -> list[str]:
     return found
 
 
-@pytest.fixture(scope="session", params=["embedded"])
+@pytest.fixture(scope="package", params=["embedded"])
 def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """The demo on the server's own broker, or (`mosquitto`) on Debian's with passwords and access lists."""
     folder = tmp_path_factory.mktemp("demo")

@@ -181,6 +181,7 @@ def test_a_new_password_ends_every_session(engine: Engine, ann: Account) -> None
 def test_a_reset_link_works_once_and_not_for_long(engine: Engine, ann: Account) -> None:
     session = sign_in(engine, ann.email, GOOD)
     with db.transaction(engine) as tx:
+        program, _ = accounts.new_api_token(tx, wiring.dice, accounts.caller(ann), "a thief's", NOW)
         assert accounts.ask_reset(tx, wiring.dice, "nobody@example.org", NOW) is None
         first = accounts.ask_reset(tx, wiring.dice, ann.email, NOW)
         second = accounts.ask_reset(tx, wiring.dice, ann.email.upper(), NOW)
@@ -197,6 +198,7 @@ def test_a_reset_link_works_once_and_not_for_long(engine: Engine, ann: Account) 
         assert code_of(work) == "reset_invalid"
     with db.transaction(engine) as tx:
         assert accounts.session(tx, session.token, NOW) is None
+        assert accounts.account_of_api_token(tx, program, NOW) is None
     assert sign_in(engine, ann.email, "another@horse 1").account.no == ann.no
 
 

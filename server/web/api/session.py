@@ -175,7 +175,7 @@ def ask_reset(body: ResetAsked, house: TheHouse, rates: Rates, address: Address,
 
 @router.post("/password-reset/confirm", responses=refusals("reset_invalid", "password_weak", "too_many"))
 def confirm_reset(body: ResetDone, house: TheHouse, rates: Rates, address: Address, _: Anybody) -> Done:
-    """Set the new password by the link's token; every session ends."""
+    """Set the new password by the link's token; every session and every API token ends."""
     rates.take("sign_in", address)
     accounts.reset_password(house.engine, house.passwords, body.token, body.password, house.clock())
     return Done()

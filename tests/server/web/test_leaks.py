@@ -7,7 +7,7 @@ of every answer that anybody else gets.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from server.rules.authority import Role
 from tests.server.web.test_access import PAGES, QUERIES, TABLE
@@ -74,6 +74,20 @@ def test_nobody_but_the_owner_gets_a_place(town: Town) -> None:
             allowed = ["secret-"] if path in GATEWAYS and name in STAFF else []
             found = traces(answer.text + str(answer.headers))
             assert [trace for trace in found if trace not in allowed] == [], f"{name} {path}"
+
+
+def test_times_do_not_tell_which_receiver_heard_it(town: Town) -> None:
+    """Held against one another, an exact hearing and a receiver's exact last batch would say where the tag is."""
+    _, tag = at_home(town)
+    agent = town.staff()
+    life = agent.get(f"/support/tags/{tag.serial}")
+    receivers = [each for each in agent.get("/gateways") if each["gateway_class"] != "own_site"]
+    told = [life["last_heard_at"], life["heard_elsewhere_at"], *(each["last_batch_at"] for each in receivers)]
+    assert receivers
+    for moment in filter(None, told):
+        at = datetime.fromisoformat(moment)
+        assert (at.minute, at.second, at.microsecond) == (0, 0, 0)
+    assert {each["owner"] for each in receivers if each["gateway_class"] == "crowd"} == {""}
 
 
 class LinkHolder(Somebody):
