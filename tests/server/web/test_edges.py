@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from structlog.testing import capture_logs
 
 from server.refusal import Refusal
 from server.service.refusals import WORDS, refuse
@@ -75,10 +76,12 @@ def test_a_breakage_shows_a_reference_and_nothing_else(town: Town, monkeypatch: 
 
     monkeypatch.setattr(whereabouts, "tags", broken)
     ann = town.owner()
-    error = ann.refused("GET", "/tags", 500, "broken")
-    assert error["reference"]
+    with capture_logs() as logged:
+        error = ann.refused("GET", "/tags", 500, "broken")
+        answer = ann.call("GET", "/tags")
+    assert logged[0]["reference"] == error["reference"]
+    assert logged[0]["event"] == "request_broke"
     assert "secret detail" not in str(error)
-    answer = ann.call("GET", "/tags")
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from server.rules.authority import Role
 from tests.server.web.town import HAMBURG, Somebody, Tag, Town, order, said
 from wire.batch import GatewayClass, Place, PlaceSource
@@ -59,30 +57,31 @@ def test_all_or_nothing(town: Town) -> None:
     assert [row for row in who.get("/orders/T-1")["timeline"] if row["column"] == "said"] == []
 
 
-@pytest.mark.parametrize(
-    ("wrong", "status", "code"),
-    [
-        ({"kind": "teleported"}, 422, "bad_request"),
-        ({"said_at": "2026-11-22T12:00:00"}, 422, "bad_request"),
-        ({"said_at": "2026-11-22T13:00:00+00:00"}, 422, "said_in_future"),
-        ({"slot": 7}, 404, "slot_unknown"),
-        ({"payload": {"text": 5}}, 422, "payload_bad_value"),
-        ({"payload": {"colour": "red"}}, 422, "payload_unknown_key"),
-        ({"corrects": "nothing", "correction": "did_not_occur"}, 404, "statement_unknown"),
-        ({"by": "a\x00b"}, 422, "bad_request"),
-        ({"by": "\ud800"}, 422, "bad_request"),
-        ({"zone": "Mars/Olympus"}, 422, "bad_request"),
-        ({"surprise": 1}, 422, "bad_request"),
-    ],
-)
-def test_bad_statements_are_refused(town: Town, wrong: dict[str, Any], status: int, code: str) -> None:
+def test_bad_statements_are_refused(town: Town) -> None:
     import json
 
     who = town.staff()
     who.post("/orders", order("T-1"))
-    body = json.dumps({"statements": [said("s-1", "packed", town.now) | wrong]})
-    headers = {"content-type": "application/json"}
-    who.refused("POST", "/orders/T-1/statements", status, code, content=body, headers=headers)
+    for wrong, status, code in BAD:
+        body = json.dumps({"statements": [said("s-1", "packed", town.now) | wrong]})
+        headers = {"content-type": "application/json"}
+        who.refused("POST", "/orders/T-1/statements", status, code, content=body, headers=headers)
+    assert who.get("/orders/T-1")["timeline"] == []
+
+
+BAD: list[tuple[dict[str, Any], int, str]] = [
+    ({"kind": "teleported"}, 422, "bad_request"),
+    ({"said_at": "2026-11-22T12:00:00"}, 422, "bad_request"),
+    ({"said_at": "2026-11-22T13:00:00+00:00"}, 422, "said_in_future"),
+    ({"slot": 7}, 404, "slot_unknown"),
+    ({"payload": {"text": 5}}, 422, "payload_bad_value"),
+    ({"payload": {"colour": "red"}}, 422, "payload_unknown_key"),
+    ({"corrects": "nothing", "correction": "did_not_occur"}, 404, "statement_unknown"),
+    ({"by": "a\x00b"}, 422, "bad_request"),
+    ({"by": "\ud800"}, 422, "bad_request"),
+    ({"zone": "Mars/Olympus"}, 422, "bad_request"),
+    ({"surprise": 1}, 422, "bad_request"),
+]
 
 
 def test_dispatched_by_staff_alone_is_never_shown_as_shipped(town: Town) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from argon2 import PasswordHasher
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx import Response
 from sqlalchemy import Engine, insert, select
@@ -31,6 +32,7 @@ from server.store.crypto import Vault
 from server.store.gateways import NewSite
 from server.store.tables import batches, places, sightings
 from server.web.app import create_app
+from server.web.limits import RateLimiter
 from wire.batch import Clock, GatewayClass, Place, PlaceSource
 from wire.claim_code import encode_claim_code
 from wire.gatt import Op, decode_reply
@@ -150,7 +152,7 @@ class Town:
         self.house = House(
             settings, self.engine, vault, lambda: self.now, secrets.token_bytes, SOLO, passwords=quick_passwords()
         )
-        self.client = TestClient(create_app(self.house), raise_server_exceptions=False)
+        self.client = TestClient(_app(self.house), raise_server_exceptions=False)
         with self.house.work() as (tx, now):
             keys.add_lot(tx, vault, LOT, K_LOT, now)
             keys.keep_secret(tx, vault, keys.K_FACTORY, K_FACTORY, now)
@@ -285,6 +287,19 @@ class Town:
     def _next(self) -> int:
         self._count += 1
         return self._count
+
+
+def _app(house: House) -> FastAPI:
+    """The one application of all towns: making it anew for each costs half a second."""
+    if not _made:
+        _made["app"] = create_app(house)
+    app = _made["app"]
+    app.state.house = house
+    app.state.rates = RateLimiter(house.clock)
+    return app
+
+
+_made: dict[str, FastAPI] = {}
 
 
 def order(number: str, **more: Any) -> dict[str, Any]:
