@@ -38,7 +38,7 @@ def _found_lines(found: Found) -> list[str]:
             lines.append(f"  tag {reading.tag.serial}, {'heard' if reading.tag.heard else 'not heard'}")
         if reading.gateway:
             lines.append(f"  gateway {reading.gateway.gateway}: {reading.gateway.sentence}")
-    return lines or [f"Nothing found. {found.advice}"]
+    return lines or [found.advice]
 
 
 def order(number: Order, as_json: AsJson = False) -> None:

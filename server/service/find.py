@@ -84,7 +84,7 @@ def find(tx: Connection, query: str, policy: Policy, now: datetime) -> Found:
     text = query.strip()[:QUERY_MAX]
     if _claim_code(text):
         advice = "This is a claim code. It belongs to whoever has the box; ask for the number on the tag instead."
-        return Found("(a claim code)", (), (Reading("claim_code", "read as a claim code, not looked up", ""),), advice)
+        return Found("(a claim code)", (), (Reading("claim_code", "a claim code (not looked up)", ""),), advice)
     look = _Look(tx, policy, now)
     readings = [reading for read in _READERS if (reading := read(look, text)) is not None]
     found = tuple(reading for reading in readings if reading.found)
@@ -115,7 +115,7 @@ def row_of(tx: Connection, number: str, policy: Policy, now: datetime) -> OrderR
         system_says=_farthest(shown, "stated"),
         evidence_says=_farthest(shown, "evidenced"),
         sentence=shown["sentence"],
-        findings=tuple(f"{each['rule']['id']} {each['rule']['title']}" for each in weighing["findings"]),
+        findings=tuple(dict.fromkeys(f"{each['rule']['id']} {each['rule']['title']}" for each in weighing["findings"])),
         next_text=shown["next_text"],
         next_by=shown["next_by"],
     )
@@ -141,14 +141,14 @@ def _order_number(look: _Look, text: str) -> Reading | None:
         return None
     known = orders.order(look.tx, text) is not None
     rows = (row_of(look.tx, text, look.policy, look.now),) if known else ()
-    return Reading("order", "read as an order number", text, rows)
+    return Reading("order", "an order number", text, rows)
 
 
 def _serial(look: _Look, text: str) -> Reading | None:
     digits = text.removeprefix("#").replace(" ", "")
     if not digits.isdecimal() or not digits.isascii() or int(digits) > MAX_SERIAL:
         return None
-    return _tag_reading(look, "serial", "read as a tag's number", int(digits))
+    return _tag_reading(look, "serial", "a tag's number", int(digits))
 
 
 def _found_code(look: _Look, text: str) -> Reading | None:
@@ -157,7 +157,7 @@ def _found_code(look: _Look, text: str) -> Reading | None:
     if not re.fullmatch(r"[A-Z0-9]{4,32}", code):
         return None
     unit = units.by_found_code(look.tx, code)
-    words = "read as the code on a tag's outside" + (" (from its QR address)" if match else "")
+    words = "the code on a tag's outside" + (" (from its QR address)" if match else "")
     if unit is None:
         return Reading("found_code", words, code)
     return _tag_reading(look, "found_code", words, unit.serial)
@@ -168,7 +168,7 @@ def _email(look: _Look, text: str) -> Reading | None:
         return None
     email = text.lower()
     numbers = orders.numbers_of_email(look.tx, email, ORDERS_MAX)
-    return Reading("email", "read as an e-mail address", email, _rows(look, numbers))
+    return Reading("email", "an e-mail address", email, _rows(look, numbers))
 
 
 def _tracking(look: _Look, text: str) -> Reading | None:
@@ -176,7 +176,7 @@ def _tracking(look: _Look, text: str) -> Reading | None:
     if not re.fullmatch(r"[A-Z0-9]{8,40}", number) or not re.search(r"\d{4}", number):
         return None
     numbers = orders.numbers_of_tracking(look.tx, (number, text), ORDERS_MAX)
-    return Reading("tracking", "read as a carrier's number", number, _rows(look, numbers))
+    return Reading("tracking", "a carrier's number", number, _rows(look, numbers))
 
 
 def _gateway(look: _Look, text: str) -> Reading | None:
@@ -185,11 +185,9 @@ def _gateway(look: _Look, text: str) -> Reading | None:
     except WireError:
         return None
     try:
-        return Reading(
-            "gateway", "read as a gateway's name", name, gateway=gateway_health.gateway(look.tx, name, look.now)
-        )
+        return Reading("gateway", "a gateway's name", name, gateway=gateway_health.gateway(look.tx, name, look.now))
     except Refusal:
-        return Reading("gateway", "read as a gateway's name", name)
+        return Reading("gateway", "a gateway's name", name)
 
 
 def _tag_reading(look: _Look, kind: str, words: str, serial: int) -> Reading:

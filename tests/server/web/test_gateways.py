@@ -151,7 +151,7 @@ def test_find_reads_in_every_way(town: Town) -> None:
     assert kinds("dock-1") == ["gateway"]
     found = who.get("/find", params={"q": str(tag.serial)})
     [reading] = found["readings"]
-    assert reading["read_as"] == "read as a tag's number"
+    assert reading["read_as"] == "a tag's number"
     assert reading["tag"]["at_our_sites"][0]["gateway"] == "dock-1"
     assert [row["number"] for row in reading["orders"]] == ["T-1"]
     assert "order" in [each["kind"] for each in found["other_readings"]]
