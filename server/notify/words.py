@@ -53,17 +53,17 @@ def _transfer_offer(payload: Payload, zone: str) -> Letter:
     return Letter(
         f"A tag is handed over to you: “{payload['name']}”",
         f"{payload['from']} wants to hand over the tag “{payload['name']}” to you.\n\n"
-        f"Accept or decline until {clock(payload['until'], zone)}: {payload['url']}\n\n"
-        "If you accept, only you see where it is from then on.",
+        f"To take it, accept until {clock(payload['until'], zone)}: {payload['url']}\n\n"
+        "From then on only you see where it is. If you do nothing, it stays theirs.",
     )
 
 
 def _password_reset(payload: Payload, zone: str) -> Letter:
     return Letter(
-        "Set a new password",
-        "Somebody, probably you, asked for a new password.\n\n"
+        "Set your password",
+        "Somebody, probably you, asked for a new password or a new account with this address.\n\n"
         f"Set it here until {clock(payload['until'], zone)}: {payload['url']}\n\n"
-        "If it was not you, do nothing: the old password stays.",
+        "If it was not you, do nothing: nothing changes.",
     )
 
 

@@ -148,7 +148,9 @@ def test_a_link_that_lets_somebody_in_is_read_for_the_letter_alone(
     with transaction(engine) as tx:
         add_notice(tx, NewNotice(account, None, "password_reset", "reset:1", payload), NOW)
     assert deliver_due(engine, doors(Mailer(mailbox.url, "tags@example.org")), lambda: NOW).sent == 1
-    assert "https://tags.example.org/reset#token" in mailbox.letters[0][1].get_content()
+    text = mailbox.letters[0][1].get_content()
+    assert "https://tags.example.org/reset#token" in text
+    assert "a new password or a new account" in text  # the first letter of a new owner is this one, too
     assert row(engine).payload == payload
 
 
