@@ -117,10 +117,10 @@ def of_answer(tx: Connection, claim: Claim, answer: bytes) -> Activated | None:
     return None
 
 
-def of_owner(tx: Connection, serial: int, account_no: int) -> Activated | None:
-    """The newest receipt of this tag for this account."""
+def of_owner(tx: Connection, serial: int, account_no: int, since: datetime) -> Activated | None:
+    """The newest receipt of this tag for this account. One from before `since` is of an earlier ownership of theirs."""
     found = acts.receipt_of(tx, serial, account_no)
-    return _of_act(tx, found) if found else None
+    return _of_act(tx, found) if found and found.at >= since else None
 
 
 def _activations(tx: Connection, serial: int) -> list[StoredAct]:

@@ -191,8 +191,8 @@ def history(
 
 def receipt(tx: Connection, who: Caller, serial: int) -> Activated:
     """The receipt by which the tag became the caller's. Refusals: tag_unknown, no_receipt (it was handed over)."""
-    owning.owned(tx, who, serial)
-    found = receipts.of_owner(tx, serial, who.account_no)
+    mine = owning.owned(tx, who, serial)
+    found = receipts.of_owner(tx, serial, who.account_no, mine.since)
     if found is None:
         raise refuse("no_receipt", reference=str(serial))
     return found

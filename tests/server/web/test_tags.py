@@ -253,6 +253,16 @@ def test_handing_over(town: Town) -> None:
     assert ben.get(f"/tags/{tag.serial}/receipt")["serial"] == tag.serial
 
 
+def test_a_receipt_of_an_earlier_ownership_is_not_shown_as_the_present_ones(town: Town) -> None:
+    ann, tag = owned(town)
+    ben = town.owner("ben@example.com")
+    for giver, taker in ((ann, ben), (ben, ann)):
+        offer = giver.post(f"/tags/{tag.serial}/transfer", {"to_email": taker.email})
+        town.wait(minutes=5)
+        taker.post(f"/transfers/{offer['transfer_id']}/accept")
+    ann.refused("GET", f"/tags/{tag.serial}/receipt", 404, "no_receipt")
+
+
 def test_an_offer_ends(town: Town) -> None:
     ann, tag = owned(town)
     ben = town.owner("ben@example.com")
