@@ -202,7 +202,10 @@ def _must_be_ours(ready: ReadyWrite, public: bytes) -> None:
 _WORDS: Final = {
     "button_not_pressed": ("the tag's button was not pressed", "Press it, and start again at once."),
     "tag_refused": ("the tag refused", "If it has another owner, they must release it first."),
-    "not_reachable": ("the connection to the tag did not last", "Hold it closer, and try again."),
+    "not_reachable": (
+        "no connection to the tag, or it did not last",
+        "Hold it closer, stop whatever else scans with this adapter (a gateway, say), and try again.",
+    ),
 }
 
 
