@@ -208,7 +208,8 @@ def _next(
     if open_rules:
         due = max(f.since for f in open_rules.values()) + timedelta(seconds=ANSWER_S)
         if case.moment.passed(due):
-            return f"We owed you an answer by {words.due(due, case.zone)} and are late. Ask for a person here.", due
+            late = f"We owed you an answer by {words.due(due, case.zone)} and are late."
+            return f"{late} Write to the shop and name the order number: its staff read what you read.", None
         return "A person checks the tag itself and writes to you.", due
     if evidenced is Step.ACTIVATED:
         return "", None

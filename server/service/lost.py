@@ -118,8 +118,8 @@ def relay(tx: Connection, code: str, message: str, contact: str, base_url: str, 
 
 
 def plain_code(text: str) -> str:
-    """A found code as it is kept, from what somebody typed: any case, hyphens, O for 0, I and L for 1."""
-    return text.strip().upper().replace("-", "").translate(str.maketrans("OIL", "011"))
+    """A found code as it is kept, from what somebody typed: any case, hyphens, spaces, O for 0, I and L for 1."""
+    return "".join(text.split()).upper().replace("-", "").translate(str.maketrans("OIL", "011"))
 
 
 def _lost_by_code(tx: Connection, code: str) -> LostMark | None:

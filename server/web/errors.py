@@ -79,6 +79,9 @@ def install(app: FastAPI) -> None:
 
     async def unreadable(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError), "registered for these"
+        # A person reads that an address leads nowhere; a program is told which part of it is wrong.
+        if not request.url.path.startswith(FOR_PROGRAMS) and all(each["loc"][0] == "path" for each in error.errors()):
+            return answer(request, refuse("not_found"))
         return answer(request, refuse("bad_request", detail=_what_is_wrong(error)))
 
     async def http(request: Request, error: Exception) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
@@ -9,6 +11,7 @@ from fastapi.responses import Response
 
 from server.rules.authority import Role
 from server.service import answers, lost, orders, viewing
+from server.service.refusals import refuse
 from server.store import orders as order_store
 from server.web.api.found import FoundCode
 from server.web.api.models import NumberInPath
@@ -18,6 +21,8 @@ from server.web.pages.render import Form, go, page
 from server.web.pages.timeline import fold
 
 router = APIRouter(include_in_schema=False)
+# What an address can carry at all; whether a tag has this code is asked of the database.
+_FOUND_CODE: Final = re.compile("[A-Z0-9]{4,32}")
 
 
 @router.get("/o")
@@ -51,8 +56,12 @@ def order(request: Request, number: NumberInPath, house: TheHouse, reader: Custo
 @router.get("/f/")
 def found_by_form(_: Anybody, code: str = "") -> Response:
     """The form of the front page."""
-    wanted = quote(code.strip()[:32], safe="")
-    return go(f"/f/{wanted}" if wanted else "/")
+    wanted = lost.plain_code(code)
+    if not wanted:
+        return go("/")
+    if not _FOUND_CODE.fullmatch(wanted):
+        raise refuse("found_code_unknown")
+    return go(f"/f/{wanted}")
 
 
 @router.get("/f/{code}")

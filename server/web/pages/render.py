@@ -15,6 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
+from starlette.routing import Match
 
 from server.refusal import Refusal
 from server.service.refusals import refuse
@@ -49,6 +50,13 @@ def _clock(context: Context, moment: datetime) -> Markup:
 
 
 @pass_context
+def _due(context: Context, moment: datetime) -> Markup:
+    """A promised time; midnight is said as the end of a day."""
+    said = words.due(moment, context["now"], context["zone"])
+    return Markup('<time datetime="{}">{}</time>').format(moment.isoformat(), said)
+
+
+@pass_context
 def _token(context: Context) -> Markup:
     """The hidden field by which a form shows that it is ours."""
     return Markup('<input type="hidden" name="csrf" value="{}">').format(context["csrf"])
@@ -63,7 +71,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals.update(token=_token)
-    made.filters.update(moment=_moment, clock=_clock, said=lambda word: str(word).replace("_", " "))
+    made.filters.update(moment=_moment, clock=_clock, due=_due, said=lambda word: str(word).replace("_", " "))
     return made
 
 
@@ -125,7 +133,19 @@ def render_refusal(request: Request, refusal: Refusal, status: int) -> Response:
     """A refusal as a page: what happened, what to do, and the way on. Whoever must sign in is led there."""
     if refusal.code == "sign_in_needed" and request.method == "GET":
         return go(f"/sign-in?next={quote(request.url.path)}")
-    return page(request, "refusal.html", status=status, refusal=refusal)
+    return page(request, "refusal.html", status=status, refusal=refusal, again=_again(request))
+
+
+def _again(request: Request) -> str:
+    """The page whose form was refused: at the form's own address, or at the thing's that it is about."""
+    if request.method != "POST":
+        return ""
+    path = request.url.path
+    for way in (path, path.rpartition("/")[0]):
+        asked = {**request.scope, "method": "GET", "path": way}
+        if way and any(route.matches(asked)[0] is Match.FULL for route in request.app.routes):
+            return way
+    return ""
 
 
 def install(app: FastAPI) -> None:

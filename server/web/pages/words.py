@@ -35,10 +35,20 @@ def ago(moment: datetime, now: datetime) -> str:
     return f"{duration(past)} ago" if past > timedelta(0) else f"in {duration(-past)}"
 
 
+def due(moment: datetime, now: datetime, zone: str) -> str:
+    """As `clock`; a due moment at midnight is `the end of` the day before, which nobody reads as a day too late."""
+    local = moment.astimezone(ZoneInfo(zone))
+    if (local.hour, local.minute) != (0, 0):
+        return clock(moment, now, zone)
+    return f"the end of {_day(moment - timedelta(minutes=1), now, zone)}"
+
+
 def clock(moment: datetime, now: datetime, zone: str) -> str:
     """`today 14:10`, `yesterday 08:05`, `Thu 12 Nov 03:20`; another year is named."""
+    return f"{_day(moment, now, zone)} {moment.astimezone(ZoneInfo(zone)):%H:%M}"
+
+
+def _day(moment: datetime, now: datetime, zone: str) -> str:
     local, today = moment.astimezone(ZoneInfo(zone)), now.astimezone(ZoneInfo(zone)).date()
     day = {0: "today", 1: "yesterday", -1: "tomorrow"}.get((today - local.date()).days)
-    if day is None:
-        day = f"{local:%a} {local.day} {local:%b}" + ("" if local.year == today.year else f" {local.year}")
-    return f"{day} {local:%H:%M}"
+    return day or f"{local:%a} {local.day} {local:%b}" + ("" if local.year == today.year else f" {local.year}")
