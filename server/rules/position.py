@@ -40,7 +40,7 @@ class Empty(StrEnum):
 
 REASON = {
     Empty.NEVER_HEARD: "Never heard so far.",
-    Empty.NO_GATEWAY_UP: "No receiver was up in that time, so silence says nothing.",
+    Empty.NO_GATEWAY_UP: "No receiver reported in that time, so silence says nothing.",
     Empty.ONLY_STALE: "Only recordings of old frames were heard; they say nothing of where it is.",
     Empty.NO_GOOD_CLOCK: "Heard only by receivers whose clock cannot be trusted.",
     Empty.NO_PLACE: "Heard, by receivers that do not know where they are.",

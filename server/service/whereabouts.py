@@ -31,10 +31,12 @@ from wire.frames import Status
 MANAGED_NOTE: Final = (
     "This tag is managed: our server can read its places. We show them to you only; support and search never see them."
 )
+# Said of the time since it is the caller's, when others heard it before.
+NOT_YET: Final = "Not heard yet since it is yours. Its place stands here as soon as a receiver hears it."
 # A day picker needs a day and a report a month; more is an export, not a page.
 HISTORY_MAX: Final = timedelta(days=31)
 BATTERY: Final = ("full", "medium", "low", "critical")
-# "No receiver was up" is said of the last day; what was before does not explain an empty page of today.
+# "No receiver reported" is said of the last day; what was before does not explain an empty page of today.
 _COVERAGE_LOOK: Final = timedelta(days=1)
 
 
@@ -228,7 +230,7 @@ def _answer(
         here_since=found.here_since,
         heard_at=heard.heard_at if heard else None,
         battery=BATTERY[Status.from_byte(heard.status).battery] if heard else None,
-        empty=_no_place(found),
+        empty=NoPlace(found.empty, NOT_YET) if found.empty is Empty.NOTHING_THEN else _no_place(found),
         lost=LostState(missed.since, missed.message, missed.contact) if missed else None,
         as_of=now,
         found_code=unit.found_code,

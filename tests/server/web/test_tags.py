@@ -82,6 +82,17 @@ def test_an_empty_answer_has_its_reason(town: Town) -> None:
     assert answer["empty"]["text"]
 
 
+def test_the_first_minute_after_a_claim(town: Town) -> None:
+    """It was heard for weeks on its way; of the time since the claim there is nothing yet, and that is said calmly."""
+    ann, tag = town.owner(), town.tag()
+    town.gateway("home-gw", GatewayClass.CROWD, place=HOME)
+    town.hear("home-gw", tag.serial, HOME, moments(town, 3))
+    town.claim(ann, tag)
+    empty = ann.get(f"/tags/{tag.serial}")["empty"]
+    assert empty["code"] == "nothing_then"
+    assert empty["text"].startswith("Not heard yet since it is yours.")
+
+
 def test_history_of_a_day(town: Town) -> None:
     ann, tag = owned(town)
     times = moments(town, 20)
