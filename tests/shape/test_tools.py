@@ -126,7 +126,20 @@ def test_demo_clean_leaves_other_folders_alone(copy: Path, tmp_path: Path) -> No
 
     data = tmp_path / "data"
     data.mkdir()
-    (data / "master.key").write_bytes(b"key")
+    (data / "master.key").write_bytes(b"of a server that was started by hand")
+    assert run(copy / "tools/demo-clean", HEARSIGHT_DATA=str(data)).returncode == 1
+    (data / "demo.json").write_bytes(b"{}")
+    (data / "server").mkdir()
+    (data / "server" / "master.key").write_bytes(b"of the demo")
+    done = run(copy / "tools/demo-clean", HEARSIGHT_DATA=str(data))
+    assert (done.returncode, [each.name for each in data.iterdir()]) == (0, ["master.key"])
+    assert "it stays: master.key" in done.stdout
+
+
+def test_demo_clean_removes_what_the_demo_made(copy: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for name in ("letters", "logs", "server"):  # stopped in its first seconds
+        (data / name).mkdir(parents=True)
     assert run(copy / "tools/demo-clean", HEARSIGHT_DATA=str(data)).returncode == 0
     assert not data.exists()
     assert run(copy / "tools/demo-clean", HEARSIGHT_DATA=str(data)).returncode == 0
