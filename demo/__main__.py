@@ -59,7 +59,10 @@ def main() -> int:
         with Mailbox(data / "letters") as mailbox, Programs(data / "logs") as programs:
             _play(console, data, port, mailbox, programs)
     except Stopped:
-        console.print("\nStopped; everything has ended. The data stay: `make demo` goes on, `make demo-clean` removes.")
+        console.print(
+            "\nStopped; everything has ended. The data stay: `make demo` goes on, `make demo-clean` removes.",
+            soft_wrap=True,
+        )
         return 0
     except (DemoError, httpx.HTTPError) as error:
         console.print(f"\n[bold red]The demo cannot go on.[/] {error}", markup=True)
@@ -74,7 +77,8 @@ def _play(console: Console, data: Path, port: str, mailbox: Mailbox, programs: P
     setup = Setup(data, env, base_url, Memory(data / "demo.json"))
     now, air = datetime.now(UTC), data / "air"
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as bar:
+    # In a file or a pipe nothing can move: there each step is told when it begins.
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         steps = _Steps(bar)
         steps.do("the server: PostgreSQL, broker, ingest, pages", _start_server, programs, env, base_url)
         console.print(f"  The pages are up already: {base_url}", style="bold")
@@ -137,7 +141,7 @@ class _Steps:
         self._bar = bar
 
     def do(self, what: str, work: Callable[P, T], *args: P.args, **more: P.kwargs) -> T:
-        task = self._bar.add_task(what, total=None)
+        task = self._begin(what, None)
         result = work(*args, **more)
         self._bar.update(task, total=1, completed=1)
         return result
@@ -148,10 +152,15 @@ class _Steps:
         def show(done: float, day: str) -> None:
             nonlocal task
             if task is None:
-                task = self._bar.add_task(what, total=1.0)
+                task = self._begin(what, 1.0)
             self._bar.update(task, completed=done, description=f"{what}, {day}")
 
         return show
+
+    def _begin(self, what: str, total: float | None) -> TaskID:
+        if self._bar.disable:
+            self._bar.console.print(f"  {what} …", soft_wrap=True)
+        return self._bar.add_task(what, total=total)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +30,21 @@ def closing_words(setup: Setup, stories: Sequence[Story], live: Sequence[str], l
     said.append(f"  look at     {base}/o\n  with        {bad.number} and {bad.raw['order']['customer_email']}\n\n")
     said.append(f"Heard live through bleak: {', '.join(live)}. Letters are kept in {letters}\n\n")
     said.append("Five lines to try in another terminal (Ctrl-C here ends everything):\n", style="bold")
-    return said.append(curl_lines(setup, good, bad))
+    said.append(curl_lines(setup, good, bad))
+    said.append("\n\nThe same in a terminal:\n", style="bold")
+    return said.append(command_lines(setup, good, bad))
+
+
+def command_lines(setup: Setup, good: Story, bad: Story) -> str:
+    """What `python -m` answers on the demo's own data: the server's folder lies within the demo's."""
+    python, data = shlex.quote(sys.executable), shlex.quote(setup.env["HEARSIGHT_DATA"])
+    asked = f"HEARSIGHT_SERVER={setup.base_url} HEARSIGHT_TOKEN={setup.token(CUSTOMER)}"
+    return "\n".join(
+        (
+            f"HEARSIGHT_DATA={data} {python} -m server why {bad.number}",
+            f"{asked} {python} -m owner where {good.raw['tag'][0]['serial']}",
+        )
+    )
 
 
 def curl_lines(setup: Setup, good: Story, bad: Story) -> str:
