@@ -20,6 +20,9 @@ from sqlalchemy.types import BigInteger, Integer, LargeBinary, SmallInteger, Typ
 from wire.batch import Place
 from wire.receipt import NOTHING_SETTLED, OutcomeKind
 
+# More than one set can add to an outbox; a longer run takes another round.
+RUN_MAX: Final = 1_000
+
 
 class OutboxKey(NamedTuple):
     """One outbox file of one gateway."""
@@ -121,7 +124,7 @@ def known(tx: Connection, keys: Collection[BatchKey]) -> dict[BatchKey, LedgerRo
 def settle(tx: Connection, outboxes: Collection[OutboxKey]) -> dict[OutboxKey, int]:
     """Moves each outbox's mark to the end of its unbroken run of ledger rows; returns the marks.
 
-    Two statements on purpose: after waiting for another worker's lock, the second one sees what that worker stored.
+    Locking is a statement of its own: after waiting for another worker, the next one sees what that worker stored.
     """
     keys = sorted(set(outboxes))
     if not keys:
@@ -129,7 +132,8 @@ def settle(tx: Connection, outboxes: Collection[OutboxKey]) -> dict[OutboxKey, i
     asked = _columns(keys)
     tx.execute(_OPEN_OUTBOX, asked | {"nothing": NOTHING_SETTLED})
     tx.execute(_LOCK_OUTBOX, asked)
-    tx.execute(_SETTLE, asked)
+    while max(tx.execute(_SETTLE, asked | {"at_once": RUN_MAX}).scalars(), default=0) == RUN_MAX:
+        pass  # the run may go on: an outbox that came in the wrong order, its beginning last
     rows = tx.execute(_MARKS, asked)
     return {OutboxKey(row.gateway_no, row.outbox_id): row.settled_up_to for row in rows}
 
@@ -226,26 +230,29 @@ _LOCK_OUTBOX: Final = _with_arrays(
     "gateway_no", "outbox_id",
 )  # fmt: skip
 
-# The end of the run that starts right after the mark: the first row above it that has no successor. Costs as much
-# as the run is long, and nothing while the run has not begun.
+# Counting from the mark, the n-th row above it stands at mark + n for as long as the run is unbroken. Reads at most
+# :at_once rows from the index, whatever statistics the planner has or lacks.
 _SETTLE: Final = _with_arrays(
     """
     update outboxes o set settled_up_to = run.last
     from (
-        select marked.gateway_no, marked.outbox_id, (
-            select b.sequence from batches b
-            where (b.gateway_no, b.outbox_id) = (marked.gateway_no, marked.outbox_id)
-                and b.sequence > marked.settled_up_to
-                and not exists (select from batches c where (c.gateway_no, c.outbox_id, c.sequence)
-                    = (b.gateway_no, b.outbox_id, b.sequence + 1))
-            order by b.sequence limit 1
+        select m.gateway_no, m.outbox_id, m.settled_up_to as before, (
+            select max(above.sequence)
+            from (
+                select b.sequence, row_number() over (order by b.sequence) as place
+                from (
+                    select sequence from batches
+                    where gateway_no = m.gateway_no and outbox_id = m.outbox_id and sequence > m.settled_up_to
+                    order by sequence limit :at_once
+                ) b
+            ) above
+            where above.sequence - above.place = m.settled_up_to
         ) as last
         from unnest(:gateway_no, :outbox_id) as k(gateway_no, outbox_id)
-        join outboxes marked using (gateway_no, outbox_id)
-        where exists (select from batches n where (n.gateway_no, n.outbox_id, n.sequence)
-            = (marked.gateway_no, marked.outbox_id, marked.settled_up_to + 1))
+        join outboxes m using (gateway_no, outbox_id)
     ) run
-    where (o.gateway_no, o.outbox_id) = (run.gateway_no, run.outbox_id)
+    where o.gateway_no = run.gateway_no and o.outbox_id = run.outbox_id and run.last > run.before
+    returning run.last - run.before as gained
     """,
     "gateway_no", "outbox_id",
 )  # fmt: skip

@@ -119,6 +119,17 @@ def test_the_mark_moves_over_an_unbroken_run_only(engine: Engine, gateway: Gatew
     assert mark(put(engine, gateway, two), gateway) == 4
 
 
+@pytest.mark.parametrize("run_max", [1, 3, 1000])
+def test_a_run_longer_than_one_look_is_settled_whole(
+    engine: Engine, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, run_max: int
+) -> None:
+    monkeypatch.setattr(ledger, "RUN_MAX", run_max)
+    payloads = [gateway.batch(sighting(Tag(7).frame())) for _ in range(10)]
+    assert mark(put(engine, gateway, *payloads[1:6], *payloads[7:]), gateway) == -1
+    assert mark(put(engine, gateway, payloads[0]), gateway) == 5
+    assert mark(put(engine, gateway, payloads[6]), gateway) == 9
+
+
 def test_outboxes_of_one_gateway_are_settled_apart(engine: Engine, gateway: Gateway) -> None:
     put(engine, gateway, gateway.batch(sighting(Tag(7).frame())))
     gateway.outbox_id, gateway.next_sequence = bytes(16), 0
