@@ -106,7 +106,8 @@ def test_kill_9_at_random_points(air: Air, one_broker: Broker, server: TestServe
     unclean = sum(batch.dropped.get("unclean_stop", 0) for batch in server.stored)
     noticed = [event for event in gateway.log() if event["event"] == "unclean_stop"]
     assert unclean == len(noticed), "every unclean stop that was noticed is reported, once"
-    # A kill before the run began loses nothing, and there is nothing to report.
+    # A kill before the run began loses nothing, and there is nothing to report. The last run began, too, and ended
+    # well; a kill may fall between the note in the outbox and the line in the log.
     began = [event for event in gateway.log() if event["event"] == "gateway_runs"]
-    assert len(began) - 1 == unclean
+    assert len(began) - 1 <= unclean <= KILLS
     print(f"{kills} kills, {len(traffic.told)} frames told, {len(lost)} lost in open windows, {unclean} reported")
