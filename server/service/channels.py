@@ -68,7 +68,7 @@ def add(
     if len(lost.channels_of(tx, who.account_no)) >= CHANNELS_MAX:
         raise refuse("channel_limit", limit=CHANNELS_MAX)
     secret = None
-    if kind not in ("email", "webhook"):
+    if kind not in KINDS:
         raise refuse("bad_request", detail="a channel is of kind email or webhook")
     if kind == "email" and not is_email(address):
         raise refuse("email_invalid")

@@ -35,14 +35,6 @@ def put(tx: Connection, state: GatewayState, now: datetime) -> bool:
     return True
 
 
-def everyone(tx: Connection) -> Mapping[str, KnownState]:
-    """The newest state of every gateway that ever told one."""
-    query = select(gateways.c.gateway, gateway_states.c.received_at, gateway_states.c.state).join_from(
-        gateway_states, gateways
-    )
-    return {row.gateway: _known(row.gateway, row.received_at, row.state) for row in tx.execute(query)}
-
-
 def of(tx: Connection, gateway: str) -> KnownState | None:
     """The newest state of one gateway that is enrolled and not revoked."""
     query = (

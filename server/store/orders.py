@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.store.among import among
@@ -150,12 +150,6 @@ def number_of_link(tx: Connection, token_hash: bytes, now: datetime) -> str | No
     """The order that this token opens just now."""
     living = (order_links.c.token_hash == token_hash) & (order_links.c.expires_at > now)
     return tx.execute(select(order_links.c.order_number).where(living)).scalar_one_or_none()
-
-
-def end_links(tx: Connection, number: str, now: datetime) -> int:
-    """End every link to an order; returns how many lived."""
-    living = (order_links.c.order_number == number) & (order_links.c.expires_at > now)
-    return tx.execute(update(order_links).where(living).values(expires_at=now)).rowcount
 
 
 def _slots(tx: Connection, number: str) -> tuple[StoredSlot, ...]:

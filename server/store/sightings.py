@@ -92,11 +92,6 @@ def history(tx: Connection, serial: int, from_at: datetime, to_at: datetime, lim
     return [_hearing(row, tuple(sorted(set(row.receivers)))) for row in rows]
 
 
-def was_heard_since(tx: Connection, serial: int, since: datetime) -> bool:
-    """True if any frame of the tag was heard at or after the moment: all that support may know of a claimed tag."""
-    return bool(tx.execute(_SINCE, {"serial": serial, "since": since}).scalar_one())
-
-
 def _heard(row: Row[Any]) -> facts.Heard:
     gateway_class = _CLASS[WireClass(row.gateway_class)]
     return facts.Heard(
@@ -213,9 +208,4 @@ _HISTORY_SQL: Final = f"""
 """  # noqa: S608 - put together from constants of this page only
 _HISTORY: Final = text(_HISTORY_SQL).bindparams(
     bindparam("from_at", type_=DateTime(timezone=True)), bindparam("to_at", type_=DateTime(timezone=True))
-)
-
-
-_SINCE: Final = text("select exists (select from sightings where serial = :serial and heard_at >= :since)").bindparams(
-    bindparam("since", type_=DateTime(timezone=True))
 )

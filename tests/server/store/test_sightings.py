@@ -91,9 +91,6 @@ def test_since_bounds_the_moment_heard(engine: Engine) -> None:
             hear(tx, no, T + n * S, 100 + n)
         assert [row.count for row in sightings.heard(tx, [7], since=T + 4 * S)] == [6]
         assert sightings.heard(tx, [7], since=T + 10 * S) == []
-        assert sightings.was_heard_since(tx, 7, T + 9 * S)
-        assert not sightings.was_heard_since(tx, 7, T + 10 * S)
-        assert not sightings.was_heard_since(tx, 8, T)
 
 
 def test_nothing_asked_nothing_answered(engine: Engine) -> None:
