@@ -69,16 +69,17 @@ class Setup:
             tags = sorted(tag["serial"] for tag in story.raw["tag"])
             lot = story.raw["tag"][0]["lot"]
             folder = self.data / "factory" / lot
-            self.memory.once(f"lot {lot}", self._lot, folder, lot, tags, same_factory)
+            made_at = story.utc(story.raw["tag"][0]["manufactured_at"]).isoformat()
+            self.memory.once(f"lot {lot}", self._lot, folder, lot, tags, ["--made-at", made_at, *same_factory])
             same_factory = same_factory or ["--secrets", str(folder / "secrets.json")]
 
-    def _lot(self, folder: Path, lot: str, serials: list[int], same_factory: list[str]) -> str:
+    def _lot(self, folder: Path, lot: str, serials: list[int], more: list[str]) -> str:
         if serials != list(range(serials[0], serials[0] + len(serials))):
             raise DemoError(f"the serials of lot {lot} do not follow one another")
         key = self.server("keys", "public")
         self.simulator(
             "factory", str(folder), "--lot", lot, "--tags", str(len(serials)), "--first-serial", str(serials[0]),
-            "--base-url", self.base_url, "--server-key", key, *same_factory,
+            "--base-url", self.base_url, "--server-key", key, *more,
         )  # fmt: skip
         papers = json.loads((folder / "lot.json").read_text())
         self.server("factory", "trust", papers["factory_public_key"])

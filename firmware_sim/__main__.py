@@ -80,13 +80,15 @@ def make_lot(
         Path | None, typer.Option("--secrets", help="secrets.json of an earlier lot, to be of the same factory.")
     ] = None,
     silent: Annotated[bool, typer.Option(help="Tags that ship silent until their button is pressed.")] = False,
+    made_at: Annotated[str, typer.Option(help="When, ISO 8601; without a zone UTC. Default: now.")] = "",
 ) -> None:
     """Make a lot of tags: keys, signed manifest, claim codes. Making the same lot again changes nothing."""
     with _refusals():
         order = factory.Order(
             lot, tags, first_serial, base_url, _key(server_key), "silent" if silent else "transit_beacon"
         )
-        made = factory.make_lot(folder, order, secrets.token_bytes, datetime.now(UTC), shared_secrets)
+        at = datetime.fromtimestamp(_moment(made_at, "--made-at"), UTC)
+        made = factory.make_lot(folder, order, secrets.token_bytes, at, shared_secrets)
         word = "made" if made else "was there already"
         print(f"{folder}: lot {lot}, {tags} tags from serial {first_serial}, {word}")
 
@@ -136,7 +138,7 @@ def play_past(
                 told,
                 shift_weeks,
                 _units(tags),
-                _moment(until),
+                _moment(until, "--until"),
                 state_file=state,
                 data=data,
                 tokens=past.read_tokens(tokens),
@@ -150,13 +152,13 @@ def play_past(
             _fail(f"not everything was stored: {', '.join(wrong)}")
 
 
-def _moment(text: str) -> float:
+def _moment(text: str, option: str) -> float:
     if not text:
         return time.time()
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise StoryError(f"--until {text} is not a time like 2026-11-20T09:30:00Z") from None
+        raise StoryError(f"{option} {text} is not a time like 2026-11-20T09:30:00Z") from None
     return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
 
 

@@ -87,3 +87,10 @@ def test_a_lost_tag_that_is_heard_sends_a_letter_without_a_place(demo: Demo) -> 
 
 def _letters(data: Path) -> list[str]:
     return [each.read_text() for each in sorted((data / "letters").iterdir())]
+
+
+def test_a_tag_was_made_before_it_was_heard(demo: Demo) -> None:
+    life = demo.api(AGENT).get(f"/support/tags/{TAG}").json()
+    states = [state["step"] for state in life["states"]]
+    assert states[:3] == ["manufactured", "keyed", "stocked"]
+    assert states[-1] == "activated"
