@@ -57,6 +57,12 @@ class ClaimMemory:
         """The key of a claim under way. Refusals: claim_expired."""
         return self._living(claim, now).k_claim
 
+    def holds(self, claim: str, now: datetime) -> bool:
+        """Whether a claim is still under way here: after its end, or a restart, the code must be typed again."""
+        with self._lock:
+            held = self._held.get(claim)
+        return held is not None and held.expires_at > now and bool(held.k_claim)
+
     def note(self, claim: str, step: str, text: str, now: datetime) -> None:
         """Remember what happened; the same again only renews its moment. Of a forgotten claim nothing is noted."""
         with self._lock:

@@ -94,7 +94,7 @@ class Carrier(Protocol):
 def start(
     tx: Connection, memory: ClaimMemory, dice: Callable[[int], bytes], who: Caller, code: str, now: datetime
 ) -> Claim:
-    """Step 1: the code from the box. The same account with the same code goes on with the claim it has.
+    """Step 1: the code from the box. The same account with the same code goes on with the claim under way.
 
     Refusals: code_mistyped, code_unknown, claim_taken, too_many_claims.
     """
@@ -110,7 +110,7 @@ def start(
         raise refuse("claim_taken", reference=str(unit.serial))
     living = ownership.living_claims(tx, who.account_no, now)
     for claim in living:
-        if claim.serial == unit.serial and memory.steps(claim.claim):
+        if claim.serial == unit.serial and memory.holds(claim.claim, now):
             return claim
     if len(living) >= CLAIMS_AT_ONCE:
         raise refuse("too_many_claims")

@@ -124,6 +124,15 @@ def test_the_same_answer_again_gives_the_stored_result(town: Town) -> None:
     assert len(ann.get("/tags")) == 1
 
 
+def test_the_same_owner_may_activate_again_at_once(town: Town) -> None:
+    """The code of a finished claim is forgotten; typed again it opens a new claim."""
+    ann, tag = town.owner(), town.tag()
+    first = town.claim(ann, tag)
+    second = town.claim(ann, tag)
+    assert second["challenge"] != first["challenge"]
+    assert [each["serial"] for each in ann.get("/tags")] == [tag.serial]
+
+
 def test_a_claim_ends_after_a_quarter_of_an_hour(town: Town) -> None:
     ann, tag = town.owner(), town.tag()
     claim = ann.post("/claims", {"code": tag.code})["claim_id"]
