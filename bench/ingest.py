@@ -51,6 +51,8 @@ SEED: Final = 20261122
 LOTS: Final = 25
 SENDERS: Final = 25
 COPY_ROWS: Final = 100_000
+# Sightings in one round of ours: two seconds and more, so that its beginning and end weigh little.
+ROUND: Final = 300_000
 MOSQUITTO: Final = """listener {port} 127.0.0.1
 allow_anonymous true
 max_queued_messages 0
@@ -138,7 +140,7 @@ _MARKS: Final = text("select outbox_id, settled_up_to from outboxes")
 
 
 def measure(house: House, seconds: float, sightings: int) -> dict[str, Any]:
-    batches = 150_000 // sightings
+    batches = ROUND // sightings
     ingest_round(house, batches // 10, sightings)  # warms up caches on both sides
     copy_round(house, 1)
     ours: list[float] = []
