@@ -161,6 +161,7 @@ def _cuts(said: tuple[Statement, ...], done: tuple[Act, ...]) -> set[datetime]:
 
 def weighing(tx: Connection, number: str, policy: Policy, now: datetime) -> tuple[OrderFacts, Weighing]:
     """Weigh an order now, and keep the result for lists. Refusals: order_unknown."""
+    weighings.hold(tx, number)
     facts = collect(tx, number, now)
     weighed = weigh(facts, policy, now)
     keep = StoredWeighing(number, now, _version(policy), weighed.next_look_at, msgspec.to_builtins(weighed))

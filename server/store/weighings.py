@@ -24,6 +24,11 @@ class StoredWeighing:
     weighing: Mapping[str, Any]
 
 
+def hold(tx: Connection, number: str) -> None:
+    """Before the facts are read: whoever marks this order stale meanwhile waits, and marks what we shall have put."""
+    tx.execute(select(weighings.c.order_number).where(weighings.c.order_number == number).with_for_update())
+
+
 def put(tx: Connection, weighing: StoredWeighing) -> None:
     """Keep the newest weighing of an order."""
     row = {
