@@ -9,29 +9,28 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from prometheus_client import Counter
 from sqlalchemy import Connection
 
-from server.service import claims
+from server.service import claims, gateway_health
 from server.service.accounts import caller
 from server.service.claim_desk import Desk
 from server.service.house import House
 from server.service.refusals import refuse
 from server.store import accounts, gateway_states, gateways, ownership
-from server.store.gateway_states import KnownState
 from server.store.ownership import Claim
 from wire.errors import WireError
 from wire.signing import public_key
 from wire.state import decode_state
 
-# A gateway tells its state every 30 s: three missed ones are an absent gateway.
-STATE_FRESH: Final = timedelta(seconds=90)
 # The tag is in the claimer's hand: whoever heard it longer ago is not the gateway beside it.
 HEARD_RECENTLY: Final = timedelta(minutes=15)
 STATES_REFUSED: Final = Counter("hearsight_states_refused_total", "States of gateways refused, by reason", ["reason"])
 
 
-def able(known: KnownState | None, now: datetime) -> bool:
+def able(tx: Connection, gateway: str, now: datetime) -> bool:
     """Whether a gateway is there and its radio works, as far as its state tells."""
-    fresh = known is not None and now - known.received_at <= STATE_FRESH
-    return fresh and known is not None and known.state.online and known.state.scanner in ("scanning", "paused")
+    if gateways.by_name(tx, gateway) is None:
+        return False
+    known = gateway_health.gateway(tx, gateway, now)
+    return known.revoked_at is None and known.online and known.scanner in ("scanning", "paused")
 
 
 class Registry:
@@ -64,7 +63,7 @@ class Registry:
                 if not choice:
                     raise refuse("tag_not_heard", reference=claim_id)
             for gateway in choice:
-                if able(gateway_states.of(tx, gateway), now):
+                if able(tx, gateway, now):
                     return gateway
         raise refuse("gateway_unreachable", reference=claim_id)
 

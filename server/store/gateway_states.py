@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -13,15 +11,6 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.store.tables import batches, gateway_states, gateways, sightings
 from wire.state import GatewayState
-
-
-@dataclass(frozen=True, slots=True)
-class KnownState:
-    """What a gateway last said of itself, and when that reached us."""
-
-    gateway: str
-    received_at: datetime
-    state: GatewayState
 
 
 def put(tx: Connection, state: GatewayState, now: datetime) -> bool:
@@ -33,17 +22,6 @@ def put(tx: Connection, state: GatewayState, now: datetime) -> bool:
     renew = {"received_at": now, "state": row["state"]}
     tx.execute(upsert(gateway_states).values(row).on_conflict_do_update(index_elements=["gateway_no"], set_=renew))
     return True
-
-
-def of(tx: Connection, gateway: str) -> KnownState | None:
-    """The newest state of one gateway that is enrolled and not revoked."""
-    query = (
-        select(gateway_states.c.received_at, gateway_states.c.state)
-        .join_from(gateway_states, gateways)
-        .where(gateways.c.gateway == gateway, gateways.c.revoked_at.is_(None))
-    )
-    row = tx.execute(query).first()
-    return _known(gateway, row.received_at, row.state) if row else None
 
 
 def hearers(tx: Connection, serial: int, since: datetime) -> tuple[str, ...]:
@@ -62,8 +40,3 @@ def hearers(tx: Connection, serial: int, since: datetime) -> tuple[str, ...]:
 def _to_json(state: GatewayState) -> dict[str, Any]:
     # By name, not by position as on the wire: people look at this column.
     return {name: msgspec.to_builtins(getattr(state, name)) for name in state.__struct_fields__}
-
-
-def _known(gateway: str, received_at: datetime, state: Mapping[str, Any]) -> KnownState:
-    ordered = [state[name] for name in GatewayState.__struct_fields__ if name in state]
-    return KnownState(gateway, received_at.astimezone(UTC), msgspec.convert(ordered, GatewayState))

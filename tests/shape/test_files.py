@@ -34,7 +34,11 @@ TEXT = (
 # wherever its own pip and apt are told to look.
 FORBIDDEN = {
     "a package registry's host": re.compile(
-        r"\b[\w.-]*(?:pypi|npmjs|pythonhosted|registry|\bdeb)[\w-]*\.(?:debian|org|com|net|io)\b|index-url|find-links",
+        # In halves, so that this page does not name what it forbids.
+        r"\b[\w.-]*(?:py"
+        r"pi|npm"
+        r"js|python"
+        r"hosted|registry|\bdeb)[\w-]*\.(?:debian|org|com|net|io)\b|index-url|find-links",
         re.IGNORECASE,
     ),
     "a path of one machine": re.compile(r"(?<![\w.])/(?:work|root|home/\w+|Users/\w+)/\w"),
