@@ -22,6 +22,7 @@ from server.ingest.drain import Drain
 from server.ingest.inbox import Inbox
 from server.ingest.keyring import Keyring, Keys
 from server.ingest.patience import pauses, words
+from server.ingest.pipeline import Pipeline
 from server.ingest.telling import told
 from server.ingest.worker import Worker
 from server.refusal import Kind, Refusal, conflict
@@ -97,10 +98,12 @@ class _Process:
     ) -> None:
         self._inbox = Inbox()
         self._drain = Drain(mqtt_url, self._inbox, monotonic=monotonic, log=log, ca_file=settings.mqtt_ca_file)
-        self._worker = Worker(
-            engine, keys, ring, self._inbox, self._drain.answer, [told(settings.base_url)],
-            clock=wiring.clock, monotonic=monotonic, log=log,
+        self._given_up = threading.Event()
+        worker = Worker(
+            engine, keys, ring, self._drain.answer, [told(settings.base_url)],
+            clock=wiring.clock, monotonic=monotonic, wait=self._given_up.wait, log=log,
         )  # fmt: skip
+        self._pipeline = Pipeline(worker, self._inbox, self._given_up)
         self._crashed = False
 
     def run(self, stop: threading.Event) -> bool:
@@ -109,8 +112,8 @@ class _Process:
             name: threading.Thread(target=self._guarded, args=(name, work, stop), name=name)
             for name, work in (
                 ("drain", self._drain.run),
-                ("prepare", self._worker.prepare_sets),
-                ("store", self._worker.store_sets),
+                ("prepare", self._pipeline.prepare_sets),
+                ("store", self._pipeline.store_sets),
             )
         }
         for thread in threads.values():
@@ -119,7 +122,7 @@ class _Process:
         self._drain.stop_taking()
         self._inbox.close()
         threads["store"].join(END_S)
-        self._worker.given_up.set()
+        self._given_up.set()
         threads["store"].join()
         threads["prepare"].join()
         self._drain.stop()
@@ -133,7 +136,7 @@ class _Process:
             work()
         except Exception as error:
             self._crashed = True
-            self._worker.given_up.set()
+            self._given_up.set()
             log.critical("thread_crashed", thread=name, exc_info=error)
         finally:
             stop.set()

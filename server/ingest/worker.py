@@ -1,5 +1,5 @@
-"""The worker: takes sets of deliveries, makes them ready, stores them, answers. Two threads, so that the processor
-resolves the next set while the database commits the one before.
+"""The worker: makes a set of deliveries ready, stores it, answers. Plain steps that somebody else calls in turn
+(`pipeline.py` in two threads), so that they run the same under any clock and any broker.
 
 What fails is told apart. The database away, or anything that follows from sightings broken: the set waits and is
 tried again, unacknowledged. A batch that cannot be stored: the set is halved until that batch stands alone, and it
@@ -8,9 +8,6 @@ alone becomes a dead letter.
 
 from __future__ import annotations
 
-import contextlib
-import queue
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from server.ingest import metrics
 from server.ingest.columns import Refusal
-from server.ingest.inbox import Delivery, Inbox
+from server.ingest.inbox import Delivery
 from server.ingest.keyring import REFRESH_S, Keyring, Keys
 from server.ingest.patience import pauses, words
 from server.ingest.prepare import Prepared, prepare, refused_alone
@@ -37,70 +34,72 @@ from server.store.db import transaction
 POISON: Final = "poison"
 # How often an unknown gateway may make us look whether it was enrolled a moment ago.
 _LOOK_AGAIN_S: Final = 0.25
-_TAKE_S: Final = 0.5
 
 Answer = Callable[[Sequence[Delivery], Sequence[Message]], None]
+"""Called after the commit: acknowledge these to the broker, and send these."""
+Wait = Callable[[float], bool]
+"""Waits so many seconds between two tries; True if there is no time for another one."""
+
+
+class GivenUpError(Exception):
+    """We may not wait any longer: what is not stored stays unacknowledged, and comes again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A set between the two threads: what to write (several parts only if something in it broke the making)."""
+    """A set between the two steps: what to write (several parts only if something in it broke the making).
+
+    `new_lots` were imported since the set before: frames of their tags may lie in sets already stored.
+    """
 
     deliveries: Sequence[Delivery]
     parts: Sequence[Prepared]
+    new_lots: Sequence[LotKey]
     server_key: Ed25519PrivateKey
 
-
-@dataclass(frozen=True, slots=True)
-class NewLots:
-    """Lots that came after frames of their tags; behind all sets that were made ready without them."""
-
-    lots: Sequence[LotKey]
+    @property
+    def empty(self) -> bool:
+        return not self.deliveries and not self.new_lots
 
 
 class Worker:
-    """`prepare_sets` and `store_sets` are its two threads; both end when the inbox is closed and empty."""
+    """`make_ready` belongs to one thread and `store_and_answer` to one (perhaps another); sets go from the one to the
+    other in order.
+    """
 
     def __init__(
         self,
         engine: Engine,
         keys: Keys,
         ring: Keyring,
-        inbox: Inbox,
         answer: Answer,
         on_stored: Sequence[OnStored],
         *,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
+        wait: Wait,
         log: Any,
     ) -> None:
-        self._engine, self._keys, self._inbox, self._answer = engine, keys, inbox, answer
-        self._on_stored, self._clock, self._monotonic, self._log = tuple(on_stored), clock, monotonic, log
-        # One set waits while another is being stored: more would only make receipts late.
-        self._ready: queue.Queue[Ready | NewLots | None] = queue.Queue(1)
-        self._ring = ring
+        self._engine, self._keys, self._ring, self._answer = engine, keys, ring, answer
+        self._on_stored, self._clock, self._monotonic = tuple(on_stored), clock, monotonic
+        self._wait, self._log = wait, log
         self._looked_at_s = monotonic()
-        self.given_up = threading.Event()
-        """Set by whoever cannot wait any longer: what is not yet stored stays unacknowledged."""
 
-    # --- the first thread: make ready
+    # --- the first step: make ready
 
-    def prepare_sets(self) -> None:
-        """Until the inbox is closed: verify, resolve and build the rows of set after set."""
-        try:
-            while (deliveries := self._inbox.take(_TAKE_S)) is not None:
-                metrics.WAITING.set(len(self._inbox))
-                self._renew_keyring(REFRESH_S)
-                if deliveries:
-                    self._hand_over(self._make_ready(deliveries))
-        finally:
-            self._hand_over(None)
+    def make_ready(self, deliveries: Sequence[Delivery]) -> Ready:
+        """Verifies, resolves and builds the rows of one set (which may be empty: keys are looked after all the same).
 
-    def _hand_over(self, ready: Ready | NewLots | None) -> None:
-        while not self.given_up.is_set():
-            with contextlib.suppress(queue.Full):
-                self._ready.put(ready, timeout=_TAKE_S)
-                return
+        Reads the database only to renew keys, and does without if that fails.
+        """
+        before = self._ring
+        self._renew_keyring(REFRESH_S)
+        with metrics.STEP_S.labels("verify").time():
+            entries = self._verify(deliveries)
+        with metrics.STEP_S.labels("prepare").time():
+            parts = list(self._prepare(entries, self._ring, self._clock()))
+        new_lots = [lot for no, lot in self._ring.lots.items() if no not in before.lots]
+        return Ready(deliveries, parts, new_lots, self._ring.server_key)
 
     def _renew_keyring(self, not_younger_s: float) -> None:
         """Looks whether keys changed, unless that was done so lately. Without a database the old ones must do."""
@@ -108,22 +107,11 @@ class Worker:
         if now_s - self._looked_at_s < not_younger_s:
             return
         self._looked_at_s = now_s
-        before = self._ring
         try:
             with transaction(self._engine) as tx:
-                self._ring = self._keys.renew(tx, before)
+                self._ring = self._keys.renew(tx, self._ring)
         except SQLAlchemyError as error:
             self._log.warning("keys_not_renewed", error=words(error))
-        new = [lot for no, lot in self._ring.lots.items() if no not in before.lots]
-        if new:
-            self._hand_over(NewLots(new))
-
-    def _make_ready(self, deliveries: Sequence[Delivery]) -> Ready:
-        with metrics.STEP_S.labels("verify").time():
-            entries = self._verify(deliveries)
-        with metrics.STEP_S.labels("prepare").time():
-            parts = list(self._prepare(entries, self._ring, self._clock()))
-        return Ready(deliveries, parts, self._ring.server_key)
 
     def _verify(self, deliveries: Sequence[Delivery]) -> list[Entry]:
         checked = [check(each.topic, each.payload, self._ring.gateways) for each in deliveries]
@@ -161,49 +149,41 @@ class Worker:
         )
         return refused_alone(entry, Refusal(POISON, type(error).__name__), now)
 
-    # --- the second thread: store
+    # --- the second step: store
 
-    def store_sets(self) -> None:
-        """Until the first thread has ended: one transaction per set, then the answers."""
-        while not self.given_up.is_set():
-            try:
-                ready = self._ready.get(timeout=_TAKE_S)
-            except queue.Empty:
-                continue
-            if ready is None:
-                return
-            if isinstance(ready, NewLots):
-                self._reresolve(ready.lots)
-            else:
-                self._store_and_answer(ready)
+    def store_and_answer(self, ready: Ready) -> None:
+        """One transaction, and after its commit the answers. Tries again for as long as `wait` lets it.
 
-    def _store_and_answer(self, ready: Ready) -> None:
+        Raises GivenUpError: a set that is not stored as a whole was not acknowledged.
+        """
         with metrics.STEP_S.labels("store").time():
             stored = [done for part in ready.parts for done in self._store(part)]
-        if self.given_up.is_set():
-            return
-        self._answer(ready.deliveries, [message for done in stored for message in receipts(done, ready.server_key)])
-        metrics.SET_BATCHES.observe(len(ready.deliveries))
-        metrics.LAG.set(self._monotonic() - ready.deliveries[0].arrived_s)
+        if ready.deliveries:
+            self._answer(ready.deliveries, [message for done in stored for message in receipts(done, ready.server_key)])
+            metrics.SET_BATCHES.observe(len(ready.deliveries))
+            metrics.LAG.set(self._monotonic() - ready.deliveries[0].arrived_s)
         for done in stored:
             _count_stored(done)
         for part in ready.parts:
             _count_frames(part.not_kept)
+        if ready.new_lots:
+            self._reresolve(ready.new_lots)
 
     def _store(self, prepared: Prepared) -> list[Stored]:
-        """Stores the set, in parts if it must be; empty only if we give up."""
+        """Stores the set, in parts if it must be."""
         for pause_s in pauses():
             try:
                 with transaction(self._engine) as tx:
-                    return [store(tx, prepared, self._on_stored)]
+                    done = store(tx, prepared, self._on_stored)
+                return [done]
             except Exception as error:
                 if _is_poison(error):
                     return self._store_apart(prepared, error)
                 metrics.RETRIES.labels(type(error).__name__).inc()
                 self._log.warning("store_failed", error=words(error), batches=len(prepared.entries), again_in_s=pause_s)
-            if self.given_up.wait(pause_s):
+            if self._wait(pause_s):
                 break
-        return []
+        raise GivenUpError
 
     def _store_apart(self, prepared: Prepared, error: Exception) -> list[Stored]:
         count = len(prepared.entries)
@@ -229,8 +209,9 @@ class Worker:
                 return
             except SQLAlchemyError as error:
                 self._log.warning("reresolve_failed", error=words(error), again_in_s=pause_s)
-            if self.given_up.wait(pause_s):
-                return
+            if self._wait(pause_s):
+                break
+        raise GivenUpError
 
 
 def _is_poison(error: Exception) -> bool:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 from server.ingest import metrics, worker
 from server.ingest.inbox import Delivery, Inbox
 from server.ingest.keyring import Keys
+from server.ingest.pipeline import Pipeline
 from server.ingest.prepare import prepare
 from server.ingest.receipts import Message
 from server.ingest.worker import Worker
@@ -41,11 +42,13 @@ class Bench:
         with engine.begin() as tx:
             ring = keyring.load(tx)
         self.server_key = ring.server_key.public_key()
+        self.given_up = threading.Event()
         self.worker = Worker(
-            engine, keyring, ring, self.inbox, self._answer, on_stored,
-            clock=lambda: NOW, monotonic=time.monotonic, log=LOG,
+            engine, keyring, ring, self._answer, on_stored,
+            clock=lambda: NOW, monotonic=time.monotonic, wait=self.given_up.wait, log=LOG,
         )  # fmt: skip
-        self.threads = [threading.Thread(target=work) for work in (self.worker.prepare_sets, self.worker.store_sets)]
+        pipeline = Pipeline(self.worker, self.inbox, self.given_up)
+        self.threads = [threading.Thread(target=work) for work in (pipeline.prepare_sets, pipeline.store_sets)]
 
     def _answer(self, deliveries: Sequence[Delivery], messages: Sequence[Message]) -> None:
         self.acked += [delivery.mid for delivery in deliveries]
@@ -103,7 +106,7 @@ def _running(engine: Engine, vault: Vault) -> Iterator[Callable[..., Bench]]:
     yield start
     for bench in benches:
         bench.inbox.close()
-        bench.worker.given_up.set()
+        bench.given_up.set()
         for thread in bench.threads:
             thread.join(10)
             assert not thread.is_alive()
@@ -292,9 +295,40 @@ def test_giving_up_leaves_what_is_not_stored_unacknowledged(running, engine: Eng
     bench.deliver(gateway, gateway.batch(sighting(Tag(7).frame())))
     time.sleep(0.3)
     bench.inbox.close()
-    bench.worker.given_up.set()
+    bench.given_up.set()
     for thread in bench.threads:
         thread.join(5)
         assert not thread.is_alive()
     assert bench.acked == []
     assert count(engine, "batches") == 0
+
+
+def test_step_by_step_without_threads_under_a_clock_of_ones_own(engine: Engine, vault: Vault, gateway: Gateway) -> None:
+    """What a simulated world does: it calls the steps itself, and waiting is a call that it may refuse."""
+    with engine.begin() as tx:
+        furnish(tx, vault)
+        keyring = Keys(vault, 0xF0, lambda: NOW)
+        ring = keyring.load(tx)
+    waited, acked, failing = list[float](), list[int](), [True]
+
+    def wait(pause_s: float) -> bool:
+        assert acked == []
+        waited.append(pause_s)
+        failing[0] = len(waited) != 7
+        return len(waited) == 3
+
+    def on_stored(*_: Any) -> None:
+        if failing[0]:
+            raise OSError
+
+    made = Worker(
+        engine, keyring, ring, lambda deliveries, _: acked.extend(each.mid for each in deliveries), [on_stored],
+        clock=lambda: NOW, monotonic=lambda: 0.0, wait=wait, log=LOG,
+    )  # fmt: skip
+    ready = made.make_ready([Delivery(gateway.topic, gateway.batch(sighting(Tag(7).frame())), 5, 0, 0.0)])
+    with pytest.raises(worker.GivenUpError):
+        made.store_and_answer(ready)
+    assert (waited, acked, count(engine, "batches")) == ([0.1, 0.2, 0.4], [], 0)
+    made.store_and_answer(ready)
+    assert (len(waited), acked, count(engine, "sightings")) == (7, [5], 1)
+    assert made.make_ready([]).empty
