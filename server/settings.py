@@ -119,6 +119,18 @@ class Settings:
         "Port on which the ingest tells its counters to Prometheus, at the address of HOST.",
         _port, otherwise="they are not served", example="9101",
     )  # fmt: skip
+    ingest_gateway_batches_per_s: int = _setting(
+        "Batches a second that each ingest worker takes from one gateway in the long run; it keeps the rest.",
+        _positive, default=200, example="50",
+    )  # fmt: skip
+    ingest_gateway_bytes_per_s: int = _setting(
+        "Bytes a second that each ingest worker takes from one gateway in the long run.",
+        _positive, default=4 * 1024 * 1024, example="1048576",
+    )  # fmt: skip
+    lag_max_s: int = _setting(
+        "Seconds that sightings may arrive late before the ingest's health is red.",
+        _positive, default=60, example="300",
+    )  # fmt: skip
     base_url: str = _setting(
         "How people and gateways reach the web server; stands in links, messages and enrolment tokens.",
         _url("http", "https"), default="", otherwise="http://127.0.0.1:PORT", example="https://tags.example.com",
