@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from server.refusal import Refusal
 from server.rules.policy import Policy
+from server.rules.tracking.decode import decode, words
 from server.service import answers, gateway_health, tag_life
 from server.service.gateway_health import GatewayHealth
 from server.service.lost import plain_code
@@ -172,11 +173,12 @@ def _email(look: _Look, text: str) -> Reading | None:
 
 
 def _tracking(look: _Look, text: str) -> Reading | None:
-    number = re.sub(r"[\s-]", "", text).upper()
-    if not re.fullmatch(r"[A-Z0-9]{8,40}", number) or not re.search(r"\d{4}", number):
+    decoded = decode(text)
+    if not re.fullmatch(r"[A-Z0-9]{8,40}", decoded.plain) or not re.search(r"\d{4}", decoded.plain):
         return None
-    numbers = orders.numbers_of_tracking(look.tx, (number, text), ORDERS_MAX)
-    return Reading("tracking", "a carrier's number", number, _rows(look, numbers))
+    numbers = orders.numbers_of_tracking(look.tx, (*decoded.numbers, text), ORDERS_MAX)
+    read_as = f"a carrier's number ({words(decoded).removesuffix('.')})"
+    return Reading("tracking", read_as, decoded.plain, _rows(look, numbers))
 
 
 def _gateway(look: _Look, text: str) -> Reading | None:
