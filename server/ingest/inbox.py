@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from typing import Final, NamedTuple
 
+from server.ingest.lag import PRESSED, Backlog
 from wire.batch import MAX_BYTES
 
 # Also our Receive Maximum: what the broker may have under way to us, and so what a crash makes it deliver again.
@@ -30,12 +31,16 @@ class Delivery(NamedTuple):
 
 
 class Inbox:
-    """Filled by one thread, emptied by another."""
+    """Filled by one thread, emptied by another; it remembers what was taken until that is `answered`."""
 
     def __init__(self) -> None:
         self._waiting: deque[Delivery] = deque()
         self._bytes = 0
         self._closed = False
+        # Of each set that was taken and is not yet answered: when its oldest delivery arrived, and how many it has.
+        self._under_way: deque[tuple[float, int]] = deque()
+        self._taken = 0
+        self._pressed_at_s: float | None = None
         self._changed = threading.Condition()
 
     def put(self, delivery: Delivery) -> None:
@@ -43,6 +48,8 @@ class Inbox:
         with self._changed:
             self._waiting.append(delivery)
             self._bytes += len(delivery.payload)
+            if len(self._waiting) + self._taken >= PRESSED:
+                self._pressed_at_s = delivery.arrived_s
             self._changed.notify()
 
     @property
@@ -68,7 +75,26 @@ class Inbox:
                 taken.append(self._waiting.popleft())
                 size += len(taken[-1].payload)
             self._bytes -= size
+            self._under_way.append((taken[0].arrived_s, len(taken)))
+            self._taken += len(taken)
             return taken
+
+    def answered(self) -> None:
+        """The set that was taken longest ago is stored and answered."""
+        with self._changed:
+            _, count = self._under_way.popleft()
+            self._taken -= count
+
+    def backlog(self) -> Backlog:
+        """What waits, for whoever asks how late we are."""
+        with self._changed:
+            oldest_at_s = None
+            if self._under_way:
+                oldest_at_s = self._under_way[0][0]
+            elif self._waiting:
+                oldest_at_s = self._waiting[0].arrived_s
+            unanswered = len(self._waiting) + self._taken
+            return Backlog(len(self._waiting), unanswered, oldest_at_s, self._pressed_at_s)
 
     def close(self) -> None:
         """What is in it is still taken out."""

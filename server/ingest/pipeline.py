@@ -9,7 +9,6 @@ import queue
 import threading
 from typing import Final
 
-from server.ingest import metrics
 from server.ingest.inbox import Inbox
 from server.ingest.worker import GivenUpError, Ready, Worker
 
@@ -29,7 +28,6 @@ class Pipeline:
         """Until the inbox is closed: makes set after set ready."""
         try:
             while (deliveries := self._inbox.take(_LOOK_S)) is not None:
-                metrics.WAITING.set(len(self._inbox))
                 ready = self._worker.make_ready(deliveries)
                 if not ready.empty:
                     self._hand_over(ready)
@@ -53,3 +51,5 @@ class Pipeline:
                 return
             with contextlib.suppress(GivenUpError):
                 self._worker.store_and_answer(ready)
+                if ready.deliveries:
+                    self._inbox.answered()

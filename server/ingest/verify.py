@@ -32,6 +32,7 @@ class Dropped(StrEnum):
     UNKNOWN_GATEWAY = "unknown_gateway"  # never enrolled, or revoked
     SIGNATURE = "signature"
     OTHER_GATEWAY = "other_gateway"  # signed by the topic's gateway, in another one's name
+    RATE = "rate"  # more than one gateway may send; it publishes again later
     UNNUMBERED = "unnumbered"  # signed, but without a readable outbox and sequence: there is nothing to answer to
 
 
