@@ -41,7 +41,7 @@ from server.ingest.rows import empty_rows, pg_time
 from server.local import children
 from server.local.broker import OwnBroker
 from server.local.postgres import OwnPostgres
-from server.store import copying, db, keys
+from server.store import copying, db, keys, partitions
 from server.store.crypto import Vault
 from server.store.migrations import migrate
 from server.store.tables import gateways
@@ -80,6 +80,9 @@ class House:
 def copy_round(house: House, buffers: int) -> float:
     """Rows a second of bare COPY, one transaction per buffer."""
     took = 0.0
+    with db.transaction(house.engine) as tx:
+        now = datetime.now(UTC)
+        partitions.cover(tx, {datetime.fromtimestamp(house.load.moment_ms / 1000, UTC).date(), now.date()}, now)
     for _ in range(buffers):
         rows = _copy_rows(house.load)
         began = time.perf_counter()
@@ -95,7 +98,7 @@ def _copy_rows(load: Load) -> memoryview:
     rows["serial"] = load.serials[:COPY_ROWS]
     rows["uptime_s"] = np.arange(COPY_ROWS)
     moments = np.arange(load.moment_ms, load.moment_ms + COPY_ROWS // 50).repeat(50)
-    rows["heard_at"] = rows["first_heard_at"] = pg_time(moments)
+    rows["heard_at"] = pg_time(moments)
     rows["boot"], rows["adverts"], rows["rssi_max_dbm"], rows["rssi_mean_dbm"] = 1, 3, -60, -63
     return rows.view(np.uint8).data
 

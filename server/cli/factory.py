@@ -61,7 +61,7 @@ def import_lot(file: File) -> None:
     with work() as at:
         new = factory.import_lot(at.tx, wiring.vault(at.settings, at.tx), lot, at.now, actor=ACTOR)
         opens = LotKey(0, bytes.fromhex(lot.k_lot))
-        late = reresolve(at.tx, bytes.fromhex(lot.k_factory), [opens], at.settings.network_id)
+        late = reresolve(at.tx, bytes.fromhex(lot.k_factory), [opens], at.settings.network_id, at.now)
         if late.rows:
             told(at.settings.base_url)(at.tx, late.serials, late.newest_ms, at.now)
     say(f"Lot {lot.lot} is imported." if new else f"Lot {lot.lot} is known already, with the same key.")

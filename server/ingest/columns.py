@@ -29,7 +29,8 @@ _SIGHTING: Final = np.dtype(
     ]
 )
 _FRAME: Final = np.dtype([("heard_ms", ">u8"), ("frame", "u1", (FRAME_LEN,))])
-# A column of four signed bytes holds no more; so many adverts in one window are nobody's business anyway.
+# What the columns hold. So many adverts in one window, or a window of 24 days, tell nobody more than fewer would.
+_MAX_INT16: Final = 2**15 - 1
 _MAX_INT32: Final = 2**31 - 1
 
 Records = NDArray[Any]
@@ -55,13 +56,16 @@ class Runs(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """One row per frame; `batch` says to which batch of the set (its index) a row belongs, in ascending order."""
+    """One row per frame; `batch` says to which batch of the set (its index) a row belongs, in ascending order.
+
+    `window_ms` is how long before `heard_ms` its address was first heard; below 0 if the gateway's clock was set back.
+    """
 
     batch: NDArray[np.int64]
     frames: Frames
     heard_ms: NDArray[np.int64]
-    first_ms: NDArray[np.int64]
-    adverts: NDArray[np.int32]
+    window_ms: NDArray[np.int32]
+    adverts: NDArray[np.int16]
     rssi_max_dbm: NDArray[np.int16]
     rssi_mean_dbm: NDArray[np.int16]
 
@@ -81,13 +85,15 @@ def columns(batches: Sequence[Runs], now_ms: int) -> tuple[Columns, dict[int, Re
         keep_sightings, keep_frames = ~np.isin(sightings_of, bad), ~np.isin(frames_of, bad)
         sightings, frames, frames_of = sightings[keep_sightings], frames[keep_frames], frames_of[keep_frames]
     owner = np.repeat(np.arange(len(sightings)), sightings["frames"])
+    heard_ms = frames["heard_ms"].astype(np.int64)
+    window_ms = heard_ms - sightings["first_ms"].astype(np.int64)[owner]
     return (
         Columns(
             batch=frames_of,
             frames=np.ascontiguousarray(frames["frame"]),
-            heard_ms=frames["heard_ms"].astype(np.int64),
-            first_ms=sightings["first_ms"].astype(np.int64)[owner],
-            adverts=np.minimum(sightings["adverts"], _MAX_INT32).astype(np.int32)[owner],
+            heard_ms=heard_ms,
+            window_ms=np.clip(window_ms, -_MAX_INT32, _MAX_INT32).astype(np.int32),
+            adverts=np.minimum(sightings["adverts"], _MAX_INT16).astype(np.int16)[owner],
             rssi_max_dbm=sightings["rssi_max_dbm"].astype(np.int16)[owner],
             rssi_mean_dbm=sightings["rssi_mean_dbm"].astype(np.int16)[owner],
         ),

@@ -72,4 +72,4 @@ class Keys:
     def reresolve(self, tx: Connection, lots: Iterable[LotKey]) -> Late:
         """Makes sightings of frames of these lots that came before their keys."""
         k_factory = keys.k_factory(tx, self.vault)
-        return reresolve(tx, k_factory or b"", lots if k_factory else [], self.network_id)
+        return reresolve(tx, k_factory or b"", lots if k_factory else [], self.network_id, self.clock())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import NamedTuple
+from datetime import date, datetime, timedelta
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from server.ingest.resolve import Resolver, Verdict
 from server.ingest.rows import KEPT, Rows, sighting_rows, unresolved_rows
 from server.ingest.verify import Entry
 from server.store.copying import SIGHTINGS, CopyTarget
+
+_DAY_US: Final = 86_400_000_000
+_PG_EPOCH: Final = date(2000, 1, 1)
 
 
 class Lump(NamedTuple):
@@ -46,6 +49,15 @@ class Prepared:
     sightings: Lump
     unresolved: tuple[Lump, ...]
     not_kept: Mapping[Verdict, int]
+
+    def days(self) -> set[date]:
+        """The days (UTC) of its sightings: each needs a partition."""
+        if not len(self.sightings.rows):
+            return set()
+        days = self.sightings.rows["heard_at"].astype(np.int64) // _DAY_US
+        # Nearly every set is of one day.
+        found = [days[0]] if days.min() == days.max() else np.unique(days)
+        return {_PG_EPOCH + timedelta(days=int(each)) for each in found}
 
     def between(self, low: int, high: int) -> Prepared:
         """A part of the set, as if it had come alone; what was counted stays with the whole."""

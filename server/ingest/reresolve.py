@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from server.ingest.resolve import LotKey, Resolver, Verdict
-from server.store import unresolved
+from server.store import partitions, unresolved
 from wire.frames import FRAME_LEN
 
 # Frames looked at in one go: bounds the memory, not the work.
@@ -27,11 +28,12 @@ class Late:
     newest_ms: NDArray[np.int64]
 
 
-def reresolve(tx: Connection, k_factory: bytes, lots: Iterable[LotKey], network_id: int) -> Late:
-    """Moves every kept frame that these lots open into `sightings`.
+def reresolve(tx: Connection, k_factory: bytes, lots: Iterable[LotKey], network_id: int, now: datetime) -> Late:
+    """Moves every kept frame that these lots open into `sightings`. The first thing in its transaction.
 
     Calling it twice changes nothing. What it moves keeps its batch, its times and its counts.
     """
+    partitions.cover(tx, unresolved.days(tx), now)
     resolver = Resolver(k_factory, lots, network_id)
     rows, newest = 0, dict[int, int]()
     for frames in unresolved.distinct_frames(tx, _AT_ONCE):

@@ -72,7 +72,7 @@ def unresolved_rows(
 def _fill_shared(rows: Rows, columns: Columns, which: NDArray[np.intp]) -> None:
     """What a row says whether its frame resolved or not."""
     rows["heard_at"] = pg_time(columns.heard_ms[which])
-    rows["first_heard_at"] = pg_time(columns.first_ms[which])
+    rows["window_ms"] = columns.window_ms[which]
     rows["adverts"] = columns.adverts[which]
     rows["rssi_max_dbm"] = columns.rssi_max_dbm[which]
     rows["rssi_mean_dbm"] = columns.rssi_mean_dbm[which]

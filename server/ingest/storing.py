@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
+import psycopg
 from numpy.typing import NDArray
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from server.ingest.prepare import Lump, Prepared
 from server.ingest.verify import Entry
 from server.store import copying, ledger
+from server.store.db import transaction
 from server.store.ledger import BatchKey, DeadLetter, LedgerRow, NewBatch, OutboxKey
+from server.store.partitions import Covered
 from wire.receipt import Outcome, OutcomeKind
 
 GIVEN_UP = "given_up"
@@ -40,10 +43,29 @@ class Stored:
     unresolved: int
 
 
+def store_set(engine: Engine, covered: Covered, prepared: Prepared, on_stored: Iterable[OnStored]) -> Stored:
+    """The set in a transaction of its own, committed; partitions that it needs are made before."""
+    covered.cover(prepared.days(), prepared.received_at)
+    try:
+        with transaction(engine) as tx:
+            return store(tx, prepared, on_stored)
+    except psycopg.errors.CheckViolation as error:
+        # PostgreSQL says this of a row that no partition takes, and of a constraint, which would have a name.
+        if error.diag.constraint_name:
+            raise
+    covered.forget()  # retention dropped what we knew
+    covered.cover(prepared.days(), prepared.received_at)
+    with transaction(engine) as tx:
+        return store(tx, prepared, on_stored)
+
+
 def store(tx: Connection, prepared: Prepared, on_stored: Iterable[OnStored]) -> Stored:
-    """Writes the set and says what became of each batch. Doing it twice changes nothing."""
+    """Writes the set and says what became of each batch. Doing it twice changes nothing.
+
+    The days of its sightings are covered by partitions already.
+    """
     first = _first_of_each_key(prepared.entries)
-    added = ledger.add(tx, _ledger_rows(tx, prepared, first))
+    added = ledger.add(tx, _ledger_rows(prepared, first))
     numbers = np.zeros(len(prepared.entries), np.int64)
     for key, no in added.items():
         numbers[first[key]] = no
@@ -65,9 +87,8 @@ def _first_of_each_key(entries: Iterable[Entry]) -> dict[BatchKey, int]:
     return first
 
 
-def _ledger_rows(tx: Connection, prepared: Prepared, first: Mapping[BatchKey, int]) -> list[NewBatch]:
+def _ledger_rows(prepared: Prepared, first: Mapping[BatchKey, int]) -> list[NewBatch]:
     entries = prepared.entries
-    places = ledger.place_numbers(tx, {entry.place for entry in entries if entry.place is not None})
     rows = prepared.sightings.per_entry(len(entries)).tolist()
     unresolved = sum(
         (lump.per_entry(len(entries)) for lump in prepared.unresolved), np.zeros(len(entries), np.int64)
@@ -80,7 +101,7 @@ def _ledger_rows(tx: Connection, prepared: Prepared, first: Mapping[BatchKey, in
             sent_at_ms=entries[n].sent_at_ms,
             gateway_class=entries[n].gateway_class,
             clock=entries[n].clock,
-            place_no=places.get(place) if (place := entries[n].place) is not None else None,
+            place=entries[n].place,
             outcome=OutcomeKind.REFUSED if entries[n].refusal else OutcomeKind.STORED,
             reason=_reason(entries[n]) or None,
             rows=rows[n],

@@ -27,9 +27,10 @@ from server.ingest.patience import pauses, words
 from server.ingest.prepare import Prepared, prepare, refused_alone
 from server.ingest.receipts import Message, receipts
 from server.ingest.resolve import LotKey, Verdict
-from server.ingest.storing import HookError, OnStored, Stored, store
+from server.ingest.storing import HookError, OnStored, Stored, store_set
 from server.ingest.verify import Dropped, Entry, check
 from server.store.db import transaction
+from server.store.partitions import Covered
 
 POISON: Final = "poison"
 # How often an unknown gateway may make us look whether it was enrolled a moment ago.
@@ -83,6 +84,7 @@ class Worker:
         self._engine, self._keys, self._ring, self._answer = engine, keys, ring, answer
         self._on_stored, self._clock, self._monotonic = tuple(on_stored), clock, monotonic
         self._wait, self._log = wait, log
+        self._covered = Covered(engine)
         self._looked_at_s = monotonic()
 
     # --- the first step: make ready
@@ -173,9 +175,7 @@ class Worker:
         """Stores the set, in parts if it must be."""
         for pause_s in pauses():
             try:
-                with transaction(self._engine) as tx:
-                    done = store(tx, prepared, self._on_stored)
-                return [done]
+                return [store_set(self._engine, self._covered, prepared, self._on_stored)]
             except Exception as error:
                 if _is_poison(error):
                     return self._store_apart(prepared, error)

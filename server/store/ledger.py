@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from sqlalchemy import Connection, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.types import BigInteger, Integer, LargeBinary, SmallInteger, TypeEngine
+from sqlalchemy.types import BigInteger, Integer, LargeBinary, TypeEngine
 
 from wire.batch import Place
 from wire.receipt import NOTHING_SETTLED, OutcomeKind
@@ -53,7 +53,7 @@ class NewBatch:
     sent_at_ms: int
     gateway_class: int
     clock: int
-    place_no: int | None
+    place: Place | None
     outcome: OutcomeKind
     reason: str | None
     rows: int
@@ -92,7 +92,7 @@ def add(tx: Connection, batches: Iterable[NewBatch]) -> dict[BatchKey, int]:
             "sent_at_ms": row.sent_at_ms,
             "gateway_class": row.gateway_class,
             "clock": row.clock,
-            "place_no": row.place_no,
+            **_place(row.place),
             "outcome": row.outcome,
             "reason": row.reason,
             "rows": row.rows,
@@ -103,7 +103,7 @@ def add(tx: Connection, batches: Iterable[NewBatch]) -> dict[BatchKey, int]:
     ]
     if not rows:
         return {}
-    # As one JSON value: a driver makes arrays value by value, and there are fourteen of them.
+    # As one JSON value: a driver makes arrays value by value, and there are seventeen of them.
     added = tx.execute(_ADD, {"rows": msgspec.json.encode(rows).decode()})
     return {BatchKey(gateway_no, outbox_id, sequence): no for no, gateway_no, outbox_id, sequence in added}
 
@@ -138,24 +138,6 @@ def settle(tx: Connection, outboxes: Collection[OutboxKey]) -> dict[OutboxKey, i
     return {OutboxKey(row.gateway_no, row.outbox_id): row.settled_up_to for row in rows}
 
 
-def place_numbers(tx: Connection, places: Collection[Place]) -> dict[Place, int]:
-    """The numbers of these places, new ones included."""
-    if not places:
-        return {}
-    wanted = sorted(set(places), key=_place_key)
-    columns = {
-        "lat_e7": [place.lat_e7 for place in wanted],
-        "lon_e7": [place.lon_e7 for place in wanted],
-        "accuracy_m": [place.accuracy_m for place in wanted],
-        "source": [int(place.source) for place in wanted],
-    }
-    tx.execute(_ADD_PLACES, columns)
-    numbers = {
-        (row.lat_e7, row.lon_e7, row.accuracy_m, row.source): row.no for row in tx.execute(_PLACE_NUMBERS, columns)
-    }
-    return {place: numbers[_place_key(place)] for place in wanted}
-
-
 def bury(tx: Connection, letters: Sequence[DeadLetter]) -> None:
     """Keeps refused batches whole."""
     for letter in letters:
@@ -163,8 +145,16 @@ def bury(tx: Connection, letters: Sequence[DeadLetter]) -> None:
         tx.execute(_BURY, row)
 
 
-def _place_key(place: Place) -> tuple[int, int, int, int]:
-    return place.lat_e7, place.lon_e7, place.accuracy_m, int(place.source)
+def _place(place: Place | None) -> dict[str, int]:
+    """The columns of a place; without one they are left out, and null."""
+    if place is None:
+        return {}
+    return {
+        "lat_e7": place.lat_e7,
+        "lon_e7": place.lon_e7,
+        "accuracy_m": place.accuracy_m,
+        "place_source": int(place.source),
+    }
 
 
 def _columns(keys: Iterable[OutboxKey | BatchKey]) -> dict[str, list[Any]]:
@@ -179,10 +169,6 @@ _TYPES: Final[Mapping[str, TypeEngine[Any]]] = {
     "gateway_no": Integer(),
     "outbox_id": LargeBinary(),
     "sequence": BigInteger(),
-    "lat_e7": Integer(),
-    "lon_e7": Integer(),
-    "accuracy_m": Integer(),
-    "source": SmallInteger(),
 }
 
 
@@ -192,12 +178,14 @@ def _with_arrays(sql: str, *names: str) -> Any:
 
 _ADD: Final = text("""
     insert into batches (gateway_no, outbox_id, sequence, body_sha256, received_at, sent_at, gateway_class, clock,
-        place_no, outcome, reason, rows, unresolved, dropped)
+        lat_e7, lon_e7, accuracy_m, place_source, outcome, reason, rows, unresolved, dropped)
     select gateway_no, decode(outbox_id, 'hex'), sequence, decode(body_sha256, 'hex'), received_at,
-        to_timestamp(sent_at_ms / 1000.0), gateway_class, clock, place_no, outcome, reason, rows, unresolved, dropped
+        to_timestamp(sent_at_ms / 1000.0), gateway_class, clock, lat_e7, lon_e7, accuracy_m, place_source,
+        outcome, reason, rows, unresolved, dropped
     from jsonb_to_recordset(cast(:rows as jsonb)) as t(gateway_no int, outbox_id text, sequence bigint,
         body_sha256 text, received_at timestamptz, sent_at_ms bigint, gateway_class smallint, clock smallint,
-        place_no int, outcome smallint, reason text, rows int, unresolved int, dropped jsonb)
+        lat_e7 int, lon_e7 int, accuracy_m int, place_source smallint,
+        outcome smallint, reason text, rows int, unresolved int, dropped jsonb)
     order by gateway_no, outbox_id, sequence
     on conflict (gateway_no, outbox_id, sequence) do nothing
     returning no, gateway_no, outbox_id, sequence
@@ -263,23 +251,6 @@ _MARKS: Final = _with_arrays(
     from outboxes o join unnest(:gateway_no, :outbox_id) as k(gateway_no, outbox_id) using (gateway_no, outbox_id)
     """,
     "gateway_no", "outbox_id",
-)  # fmt: skip
-
-_ADD_PLACES: Final = _with_arrays(
-    """
-    insert into places (lat_e7, lon_e7, accuracy_m, source)
-    select * from unnest(:lat_e7, :lon_e7, :accuracy_m, :source) on conflict do nothing
-    """,
-    "lat_e7", "lon_e7", "accuracy_m", "source",
-)  # fmt: skip
-
-_PLACE_NUMBERS: Final = _with_arrays(
-    """
-    select p.no, p.lat_e7, p.lon_e7, p.accuracy_m, p.source
-    from places p join unnest(:lat_e7, :lon_e7, :accuracy_m, :source) as k(lat_e7, lon_e7, accuracy_m, source)
-        using (lat_e7, lon_e7, accuracy_m, source)
-    """,
-    "lat_e7", "lon_e7", "accuracy_m", "source",
 )  # fmt: skip
 
 _BURY: Final = text(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, text
@@ -119,7 +119,7 @@ def _hearing(row: Row[Any], receivers: tuple[str, ...]) -> Hearing:
     return Hearing(
         serial=row.serial,
         heard_at=_utc(row.heard_at),
-        first_heard_at=_utc(row.first_heard_at),
+        first_heard_at=_utc(row.heard_at) - timedelta(milliseconds=row.window_ms),
         reached_at=_utc(row.received_at),
         uptime_s=row.uptime_s,
         boot=row.boot,
@@ -150,20 +150,20 @@ def _utc(moment: datetime) -> datetime:
 
 _WHERE_IT_STOOD: Final = """
     g.gateway, g.owner, g.site, b.gateway_class, b.clock, b.received_at,
-    p.lat_e7, p.lon_e7, p.accuracy_m, p.source as place_source
+    b.lat_e7, b.lon_e7, b.accuracy_m, b.place_source
 """
 _JOINS: Final = """
     join batches b on b.no = s.batch_no
     join gateways g on g.no = b.gateway_no
-    left join places p on p.no = b.place_no
 """
+_PLACE: Final = "b.lat_e7, b.lon_e7, b.accuracy_m, b.place_source"
 _LAG_BUCKET: Final = f"floor((extract(epoch from s.heard_at) - s.uptime_s) / {LAG_BUCKET_S})"
 
 # First and last of a bucket are whole frames: moment and uptime of each end come from one row, ties broken by uptime.
 _HEARD_SQL: Final = f"""
-    select t.*, g.gateway, g.owner, g.site, p.lat_e7, p.lon_e7, p.accuracy_m
+    select t.*, g.gateway, g.owner, g.site
     from (
-        select s.serial, s.boot, b.gateway_no, b.gateway_class, b.place_no, b.clock,
+        select s.serial, s.boot, b.gateway_no, b.gateway_class, {_PLACE}, b.clock,
             min(s.heard_at) as first_at, max(s.heard_at) as last_at,
             (array_agg(s.uptime_s order by s.heard_at, s.uptime_s))[1] as first_uptime_s,
             (array_agg(s.uptime_s order by s.heard_at desc, s.uptime_s desc))[1] as last_uptime_s,
@@ -171,11 +171,10 @@ _HEARD_SQL: Final = f"""
             count(*) as frames, min(b.received_at) as first_reached_at, max(b.received_at) as reached_us_at
         from sightings s join batches b on b.no = s.batch_no
         where s.serial = any(:serials) and (cast(:since as timestamptz) is null or s.heard_at >= :since)
-        group by s.serial, s.boot, b.gateway_no, b.gateway_class, b.place_no, b.clock,
+        group by s.serial, s.boot, b.gateway_no, b.gateway_class, {_PLACE}, b.clock,
             {_LAG_BUCKET}, (s.heard_at at time zone 'UTC')::date, width_bucket(s.heard_at, :cuts)
     ) t
     join gateways g on g.no = t.gateway_no
-    left join places p on p.no = t.place_no
     order by t.serial, t.first_at, t.last_at, g.gateway, t.boot, t.first_uptime_s
 """  # noqa: S608 - put together from constants of this page only
 _HEARD: Final = text(_HEARD_SQL).bindparams(

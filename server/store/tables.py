@@ -16,6 +16,7 @@ from sqlalchemy import (
     Column,
     Date,
     DateTime,
+    Double,
     ForeignKey,
     Identity,
     Index,
@@ -249,17 +250,6 @@ gateway_states = Table(
     _json("state"),  # the newest wire.state.GatewayState; health, not evidence
 )
 
-places = Table(
-    "places",
-    metadata,
-    _number(),
-    Column("lat_e7", Integer, nullable=False),
-    Column("lon_e7", Integer, nullable=False),
-    Column("accuracy_m", Integer, nullable=False),
-    Column("source", SmallInteger, nullable=False),
-    UniqueConstraint("lat_e7", "lon_e7", "accuracy_m", "source"),
-)
-
 outboxes = Table(
     "outboxes",
     metadata,
@@ -280,7 +270,10 @@ batches = Table(
     _moment("sent_at"),
     Column("gateway_class", SmallInteger, nullable=False),  # as it was when the batch came
     Column("clock", SmallInteger, nullable=False),  # wire.batch.Clock
-    _ref("place_no", "places.no", null=True),
+    Column("lat_e7", Integer),  # where the gateway stood, as it said: these four together or none of them
+    Column("lon_e7", Integer),
+    Column("accuracy_m", Integer),
+    Column("place_source", SmallInteger),  # wire.batch.PlaceSource
     Column("outcome", SmallInteger, nullable=False),  # wire.receipt.OutcomeKind: STORED or REFUSED
     _text("reason", null=True),  # why refused; 'given_up' for a tombstone
     Column("rows", Integer, nullable=False),
@@ -288,6 +281,7 @@ batches = Table(
     _json("dropped", null=True),
     UniqueConstraint("gateway_no", "outbox_id", "sequence"),
     Index(None, "gateway_no", "received_at"),
+    CheckConstraint("num_nulls(lat_e7, lon_e7, accuracy_m, place_source) in (0, 4)", name="place"),
 )
 
 dead_letters = Table(
@@ -299,21 +293,23 @@ dead_letters = Table(
     _text("detail"),
 )
 
+# Partitioned by the moment heard (`server.store.partitions`); the index is what every partition has.
 sightings = Table(
     "sightings",
     metadata,
-    # Eight-byte columns first: no padding between them.
+    # Wide columns first: no padding between them. 48 bytes, 72 with the header of the tuple.
     Column("serial", BigInteger, nullable=False),
     _moment("heard_at"),  # when this frame was last heard
-    _moment("first_heard_at"),  # when its address was first heard in this window
     Column("batch_no", BigInteger, nullable=False),
     Column("uptime_s", BigInteger, nullable=False),
+    Column("window_ms", Integer, nullable=False),  # how long before `heard_at` its address was first heard
     Column("boot", Integer, nullable=False),
-    Column("adverts", Integer, nullable=False),  # of the whole window
+    Column("adverts", SmallInteger, nullable=False),  # of the whole window; 32,767 stands for that many or more
     Column("status", SmallInteger, nullable=False),
     Column("rssi_max_dbm", SmallInteger, nullable=False),
     Column("rssi_mean_dbm", SmallInteger, nullable=False),
     Index(None, "serial", "heard_at"),
+    postgresql_partition_by="range (heard_at)",
 )
 
 unresolved_frames = Table(
@@ -321,13 +317,38 @@ unresolved_frames = Table(
     metadata,
     Column("batch_no", BigInteger, nullable=False),
     _moment("heard_at"),
-    _moment("first_heard_at"),
-    Column("adverts", Integer, nullable=False),
+    Column("window_ms", Integer, nullable=False),
+    Column("adverts", SmallInteger, nullable=False),
     Column("rssi_max_dbm", SmallInteger, nullable=False),
     Column("rssi_mean_dbm", SmallInteger, nullable=False),
     _bytes("frame"),
     _text("reason"),  # 'no_lot', 'frame_mac', 'stale_key', …
     Index(None, "heard_at"),
+)
+
+# --- Of the moment: who is looking, who is working. Lost in a crash, and nobody minds ---------------------------
+
+live_watches = Table(
+    "live_watches",
+    metadata,
+    Column("serial", BigInteger, primary_key=True, autoincrement=False),
+    _text("watcher", primary_key=True),  # one open stream of a web process
+    _moment("until"),  # a lease: a process that was killed removes nothing
+    Index(None, "until"),
+    prefixes=["UNLOGGED"],
+)
+
+ingest_workers = Table(
+    "ingest_workers",
+    metadata,
+    _text("worker", primary_key=True),
+    _moment("started_at"),
+    _moment("seen_at"),
+    Column("lag_s", Double, nullable=False),
+    Column("waiting", Integer, nullable=False),
+    Column("connected", Boolean, nullable=False),
+    Column("stored", BigInteger, nullable=False),
+    prefixes=["UNLOGGED"],
 )
 
 # --- Orders: what was said ----------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, text
@@ -20,6 +20,11 @@ def distinct_frames(tx: Connection, at_once: int) -> Iterator[list[bytes]]:
             return
         yield frames
         after = frames[-1]
+
+
+def days(tx: Connection) -> set[date]:
+    """The days (UTC) on which kept frames were heard."""
+    return set(tx.execute(_DAYS).scalars())
 
 
 def move_to_sightings(
@@ -39,6 +44,7 @@ def move_to_sightings(
     return [(serial, newest.astimezone(UTC), rows) for serial, newest, rows in moved]
 
 
+_DAYS: Final = text("select distinct (heard_at at time zone 'UTC')::date from unresolved_frames".replace("::", r"\:\:"))
 _FRAMES: Final = text("select distinct frame from unresolved_frames where frame > :after order by frame limit :limit")
 
 _ARRAYS: Final[dict[str, Any]] = {
@@ -53,12 +59,12 @@ _MOVE: Final = text("""
         select * from unnest(:frame, :serial, :uptime_s, :boot, :status) as t(frame, serial, uptime_s, boot, status)
     ), taken as (
         delete from unresolved_frames u using opened o where u.frame = o.frame
-        returning u.batch_no, u.heard_at, u.first_heard_at, u.adverts, u.rssi_max_dbm, u.rssi_mean_dbm,
+        returning u.batch_no, u.heard_at, u.window_ms, u.adverts, u.rssi_max_dbm, u.rssi_mean_dbm,
             o.serial, o.uptime_s, o.boot, o.status
     ), moved as (
-        insert into sightings (serial, heard_at, first_heard_at, batch_no, uptime_s, boot, adverts, status,
+        insert into sightings (serial, heard_at, window_ms, batch_no, uptime_s, boot, adverts, status,
             rssi_max_dbm, rssi_mean_dbm)
-        select serial, heard_at, first_heard_at, batch_no, uptime_s, boot, adverts, status,
+        select serial, heard_at, window_ms, batch_no, uptime_s, boot, adverts, status,
             rssi_max_dbm, rssi_mean_dbm
         from taken
         returning serial, heard_at

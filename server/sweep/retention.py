@@ -15,7 +15,8 @@ UNRESOLVED_KEPT: Final = timedelta(days=14)
 CHUNK: Final = 20_000
 
 _SIGHTINGS: Final = text(
-    "delete from sightings where ctid = any(array(select ctid from sightings where heard_at < :before limit :chunk))"
+    "delete from sightings where (tableoid, ctid) in "
+    "(select tableoid, ctid from sightings where heard_at < :before limit :chunk)"
 )
 _UNRESOLVED: Final = text(
     "delete from unresolved_frames where ctid = any(array("

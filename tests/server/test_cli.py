@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from firmware_sim.factory import LOT, MANIFEST, Order, make_lot
 from server import wiring
 from server.cli.app import main
 from server.local.postgres import programs
-from server.store import db
+from server.store import db, partitions
 from server.store.tables import metadata
 
 
@@ -129,7 +130,7 @@ def test_versions_and_tables(run: Run, empty_database_url: str) -> None:
     engine.dispose()
     assert "(database_not_migrated)" in run("account", "list", code=1).stderr
     said = json.loads(run("version", "--json").stdout)
-    assert said["tables"] == "0001"
+    assert said["tables"] == "0002"
 
 
 def test_a_database_that_is_not_there(on: On, tmp_path: Path) -> None:
@@ -183,11 +184,12 @@ def filled(run: Run, empty_database_url: str, tmp_path: Path) -> Run:
     run("gateway", "add", "crowd-1", "--class", "crowd", "--owner", "somebody")
     engine = db.engine(empty_database_url)
     with db.transaction(engine) as tx:
-        tx.execute(text("insert into places (lat_e7, lon_e7, accuracy_m, source) values (1, 2, 3, 0)"))
-        batch = "1, '\\x01', 0, '\\x02', now(), now(), 3, 2, 1, 0, 50000, 0"
-        columns = "gateway_no, outbox_id, sequence, body_sha256, received_at, sent_at, gateway_class, clock, place_no"
+        batch = "1, '\\x01', 0, '\\x02', now(), now(), 3, 2, 0, 50000, 0"
+        columns = "gateway_no, outbox_id, sequence, body_sha256, received_at, sent_at, gateway_class, clock"
         tx.execute(text(f"insert into batches ({columns}, outcome, rows, unresolved) values ({batch})"))
-        heard = "1000 + n % 10, now() - n * interval '1 s', now(), 1, n, 1, 3, 0, -60, -70"
+        now = tx.execute(text("select now()")).scalar_one()
+        partitions.cover(tx, {now.date(), (now - timedelta(days=1)).date()}, now)
+        heard = "1000 + n % 10, now() - n * interval '1 s', 1, n, 1000, 1, 3, 0, -60, -70"
         tx.execute(text(f"insert into sightings select {heard} from generate_series(1, 50000) n"))
     engine.dispose()
     return run

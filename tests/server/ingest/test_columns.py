@@ -23,12 +23,24 @@ SIGHTING = st.builds(
 )
 
 
+def window(ms: int) -> int:
+    return max(-(2**31 - 1), min(ms, 2**31 - 1))
+
+
 @given(st.lists(st.lists(SIGHTING, max_size=4), max_size=5))
 def test_agrees_with_wire(batches: list[list[Sighting]]) -> None:
     rows, refused = columns([Runs(*pack_sightings(sightings)) for sightings in batches], NOW_MS)
     assert not refused
     expected = [
-        (n, heard.frame, heard.heard_ms, seen.first_ms, seen.adverts, seen.rssi_max_dbm, seen.rssi_mean_dbm)
+        (
+            n,
+            heard.frame,
+            heard.heard_ms,
+            window(heard.heard_ms - seen.first_ms),
+            min(seen.adverts, 2**15 - 1),
+            seen.rssi_max_dbm,
+            seen.rssi_mean_dbm,
+        )
         for n, sightings in enumerate(batches)
         for seen in sightings
         for heard in seen.frames
@@ -38,7 +50,7 @@ def test_agrees_with_wire(batches: list[list[Sighting]]) -> None:
             rows.batch.tolist(),
             [frame.tobytes() for frame in rows.frames],
             rows.heard_ms.tolist(),
-            rows.first_ms.tolist(),
+            rows.window_ms.tolist(),
             rows.adverts.tolist(),
             rows.rssi_max_dbm.tolist(),
             rows.rssi_mean_dbm.tolist(),

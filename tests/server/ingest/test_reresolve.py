@@ -41,11 +41,11 @@ def test_each_frame_moves_once_and_strangers_stay(
     hear(engine, gateway, *mine, *others)
     hear(engine, gateway, *mine[:2])  # the same frames, heard again: two rows more
     with engine.begin() as tx:
-        late = late_resolving.reresolve(tx, K_FACTORY, [LOTS[0]], 0xF0)
+        late = late_resolving.reresolve(tx, K_FACTORY, [LOTS[0]], 0xF0, NOW)
     assert (late.rows, late.serials.tolist()) == (12, list(range(10)))
     assert counts(engine) == (12, 4)
     with engine.begin() as tx:
-        again = late_resolving.reresolve(tx, K_FACTORY, [LOTS[0]], 0xF0)
+        again = late_resolving.reresolve(tx, K_FACTORY, [LOTS[0]], 0xF0, NOW)
     assert (again.rows, len(again.serials)) == (0, 0)
     assert counts(engine) == (12, 4)
 

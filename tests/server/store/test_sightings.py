@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, delete, insert
 
 from server.rules.facts import GatewayClass, Place
-from server.store import sightings, tables
+from server.store import partitions, sightings, tables
 from wire.batch import Clock, PlaceSource
 from wire.batch import GatewayClass as WireClass
 
@@ -26,33 +26,33 @@ def gateway(tx: Connection, name: str, kind: WireClass = WireClass.OWN_SITE, sit
     return int(tx.execute(insert(tables.gateways).values(new).returning(tables.gateways.c.no)).scalar_one())
 
 
-def batch(tx: Connection, gateway_no: int, sequence: int = 0, *, place: int | None = None, **more) -> int:
+def batch(tx: Connection, gateway_no: int, sequence: int = 0, **more) -> int:
     values = {
         "gateway_no": gateway_no, "outbox_id": bytes(16), "sequence": sequence, "body_sha256": b"", "received_at": T,
-        "sent_at": T, "gateway_class": WireClass.OWN_SITE, "clock": Clock.GOOD, "place_no": place, "outcome": 0,
+        "sent_at": T, "gateway_class": WireClass.OWN_SITE, "clock": Clock.GOOD, "outcome": 0,
         "rows": 0, "unresolved": 0,
     }  # fmt: skip
     new = insert(tables.batches).values(values | more).returning(tables.batches.c.no)
     return int(tx.execute(new).scalar_one())
 
 
-def place(tx: Connection, lat_e7: int = 525_000_000) -> int:
-    new = {"lat_e7": lat_e7, "lon_e7": 134_000_000, "accuracy_m": 8, "source": PlaceSource.FIXED}
-    return int(tx.execute(insert(tables.places).values(new).returning(tables.places.c.no)).scalar_one())
+def place(lat_e7: int = 525_000_000) -> dict[str, int]:
+    return {"lat_e7": lat_e7, "lon_e7": 134_000_000, "accuracy_m": 8, "place_source": PlaceSource.FIXED}
 
 
 def hear(tx: Connection, batch_no: int, at: datetime, uptime_s: int, **more) -> None:
     values = {
-        "serial": 7, "heard_at": at, "first_heard_at": at - S, "batch_no": batch_no, "uptime_s": uptime_s, "boot": 1,
+        "serial": 7, "heard_at": at, "window_ms": 1000, "batch_no": batch_no, "uptime_s": uptime_s, "boot": 1,
         "adverts": 3, "status": 0, "rssi_max_dbm": -60, "rssi_mean_dbm": -65,
     }  # fmt: skip
+    partitions.cover(tx, {at.date()}, T)
     tx.execute(insert(tables.sightings).values(values | more))
 
 
 def test_a_long_stay_is_one_row_with_its_two_ends(engine: Engine) -> None:
     with engine.begin() as tx:
         desk = gateway(tx, "gw-1", site="berlin")
-        first, later = batch(tx, desk, place=place(tx)), batch(tx, desk, 1, place=1, received_at=T + 700 * S)
+        first, later = batch(tx, desk, **place()), batch(tx, desk, 1, **place(), received_at=T + 700 * S)
         for n in range(50):
             hear(tx, first if n < 20 else later, T + 10 * n * S, 1000 + 10 * n, status=n)
         (row,) = sightings.heard(tx, [7, 8])
@@ -67,15 +67,15 @@ def test_a_long_stay_is_one_row_with_its_two_ends(engine: Engine) -> None:
 def test_rows_are_apart_by_boot_gateway_class_place_clock_lag_and_day(engine: Engine) -> None:
     with engine.begin() as tx:
         one, two = gateway(tx, "gw-1"), gateway(tx, "gw-2", WireClass.CROWD)
-        here, there = place(tx), place(tx, 480_000_000)
-        home = batch(tx, one, place=here)
+        here, there = place(), place(480_000_000)
+        home = batch(tx, one, **here)
         hear(tx, home, T, 100)
         hear(tx, home, T + 10 * S, 110)  # the same row
         hear(tx, home, T, 100, boot=2)
-        hear(tx, batch(tx, two, place=here), T, 100)
-        hear(tx, batch(tx, one, 1, place=here, gateway_class=WireClass.VEHICLE), T, 100)
-        hear(tx, batch(tx, one, 2, place=there), T, 100)
-        hear(tx, batch(tx, one, 3, place=here, clock=Clock.UNSURE), T, 100)
+        hear(tx, batch(tx, two, **here), T, 100)
+        hear(tx, batch(tx, one, 1, **here, gateway_class=WireClass.VEHICLE), T, 100)
+        hear(tx, batch(tx, one, 2, **there), T, 100)
+        hear(tx, batch(tx, one, 3, **here, clock=Clock.UNSURE), T, 100)
         hear(tx, home, T + 60 * S, 100)  # played back a minute later
         hear(tx, home, T + 3600 * S, 3700)  # after midnight
         rows = sightings.heard(tx, [7])
@@ -116,7 +116,7 @@ def test_last_heard_is_the_newest_by_the_gateways_clocks(engine: Engine) -> None
 
 def test_history_shows_the_strongest_of_each_minute_and_who_else_heard_it(engine: Engine) -> None:
     with engine.begin() as tx:
-        one, two = batch(tx, gateway(tx, "gw-1"), place=place(tx)), batch(tx, gateway(tx, "gw-2"))
+        one, two = batch(tx, gateway(tx, "gw-1"), **place()), batch(tx, gateway(tx, "gw-2"))
         for n in range(18):  # three minutes
             hear(tx, one, T + 10 * n * S, 100 + 10 * n, rssi_max_dbm=-60 - n)
             hear(tx, two, T + 10 * n * S, 100 + 10 * n, rssi_max_dbm=-40 if n == 7 else -80)

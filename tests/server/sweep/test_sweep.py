@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine, func, insert, select, update
 
 from server.rules.policy import SOLO
+from server.store import partitions
 from server.store.db import transaction
 from server.store.orders import StoredOrder, StoredSlot, add
 from server.store.tables import sightings, sign_in_failures, unresolved_frames, weighings
@@ -23,12 +24,13 @@ KEPT = timedelta(days=30)
 def heard(engine: Engine, *ages: timedelta) -> None:
     rows = [
         {
-            "serial": 1, "heard_at": NOW - age, "first_heard_at": NOW - age, "batch_no": 1, "uptime_s": 1, "boot": 1,
+            "serial": 1, "heard_at": NOW - age, "window_ms": 0, "batch_no": 1, "uptime_s": 1, "boot": 1,
             "adverts": 1, "status": 0, "rssi_max_dbm": -60, "rssi_mean_dbm": -60,
         }
         for age in ages
     ]  # fmt: skip
     with transaction(engine) as tx:
+        partitions.cover(tx, {(NOW - age).date() for age in ages}, NOW)
         tx.execute(insert(sightings), rows)
 
 
@@ -54,7 +56,7 @@ def test_a_long_list_goes_in_chunks(engine: Engine, monkeypatch: pytest.MonkeyPa
 
 def test_frames_that_nobody_resolved_and_old_attempts_go_too(engine: Engine) -> None:
     frame = {
-        "batch_no": 1, "first_heard_at": NOW, "adverts": 1, "rssi_max_dbm": -60, "rssi_mean_dbm": -60,
+        "batch_no": 1, "window_ms": 0, "adverts": 1, "rssi_max_dbm": -60, "rssi_mean_dbm": -60,
         "frame": bytes(24), "reason": "no_lot",
     }  # fmt: skip
     hour = timedelta(hours=1)

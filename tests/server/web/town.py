@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx import Response
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, insert
 
 from firmware_sim import claim as tag_claim
 from firmware_sim.tag import ButtonPress, PowerOn, TagState, Tick, step
@@ -27,10 +27,10 @@ from server.service import accounts, people
 from server.service.accounts import Passwords
 from server.service.house import House
 from server.settings import load
-from server.store import gateways, keys, units
+from server.store import gateways, keys, partitions, units
 from server.store.crypto import Vault
 from server.store.gateways import NewSite
-from server.store.tables import batches, places, sightings
+from server.store.tables import batches, sightings
 from server.web.app import create_app
 from server.web.limits import RateLimiter
 from wire.batch import Clock, GatewayClass, Place, PlaceSource
@@ -252,13 +252,13 @@ class Town:
         with self.house.work() as (tx, _):
             known = gateways.by_name(tx, gateway)
             assert known is not None
-            place_no = None if place is None else self._place(tx, place)
             moments = sorted(at)
+            partitions.cover(tx, {moment.date() for moment in moments}, self.now)
             told = [
                 {
                     "gateway_no": known.no, "outbox_id": bytes(16), "sequence": self._next(), "body_sha256": bytes(32),
                     "received_at": moment + timedelta(seconds=20), "sent_at": moment + timedelta(seconds=10),
-                    "gateway_class": int(known.gateway_class), "clock": int(Clock.GOOD), "place_no": place_no,
+                    "gateway_class": int(known.gateway_class), "clock": int(Clock.GOOD), **_place(place),
                     "outcome": int(OutcomeKind.STORED), "rows": 1, "unresolved": 0,
                 }
                 for moment in moments
@@ -267,7 +267,7 @@ class Town:
             born = START - timedelta(days=60)
             heard = [
                 {
-                    "serial": serial, "heard_at": moment, "first_heard_at": moment, "batch_no": no, "boot": boot,
+                    "serial": serial, "heard_at": moment, "window_ms": 0, "batch_no": no, "boot": boot,
                     "uptime_s": int((moment - born).total_seconds()), "adverts": 3, "status": 0x40,
                     "rssi_max_dbm": -60, "rssi_mean_dbm": -65,
                 }
@@ -275,18 +275,16 @@ class Town:
             ]  # fmt: skip
             tx.execute(insert(sightings), heard)
 
-    def _place(self, tx: Any, place: Place) -> int:
-        row = {"lat_e7": place.lat_e7, "lon_e7": place.lon_e7, "accuracy_m": place.accuracy_m}
-        known = select(places.c.no).where(*(places.c[name] == value for name, value in row.items()))
-        found = tx.execute(known).scalar()
-        if found is None:
-            row["source"] = int(place.source)
-            found = tx.execute(insert(places).values(row).returning(places.c.no)).scalar_one()
-        return int(found)
-
     def _next(self) -> int:
         self._count += 1
         return self._count
+
+
+def _place(place: Place | None) -> dict[str, int | None]:
+    """A batch's columns of a place."""
+    names = ("lat_e7", "lon_e7", "accuracy_m", "place_source")
+    told = (place.lat_e7, place.lon_e7, place.accuracy_m, int(place.source)) if place else (None,) * 4
+    return dict(zip(names, told, strict=True))
 
 
 def _app(house: House) -> FastAPI:
