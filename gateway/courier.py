@@ -7,6 +7,7 @@ the broker's queue full of repetitions. Any receipt shows that it is back, and p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -22,7 +23,7 @@ class _Sent(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """What the outbox should be asked for: the next `limit` sequences after `after`."""
+    """What the outbox should be asked for: the next `limit` numbers after `after`."""
 
     after: int
     limit: int
@@ -52,21 +53,27 @@ class Courier:
         return Ask(self._furthest, max(0, IN_FLIGHT_MAX - flying), self._connection)
 
     def due(self, ask: Ask, unsent: list[int], now_s: float) -> list[int]:
-        """The sequences to publish now, `unsent` being the outbox's answer to `ask`."""
+        """The numbers to publish now, `unsent` being the outbox's answer to `ask`."""
         if ask.connection != self._connection:
             return []  # the answer is about a connection that is gone
-        overdue = sorted(s for s, sent in self._sent.items() if now_s - sent.at_s >= sent.patience_s)
+        overdue = sorted(n for n, sent in self._sent.items() if now_s - sent.at_s >= sent.patience_s)
         return (unsent + overdue)[: ask.limit]
 
-    def published(self, sequence: int, now_s: float) -> None:
-        before = self._sent.get(sequence)
+    def published(self, number: int, now_s: float) -> None:
+        before = self._sent.get(number)
         patience_s = min(before.patience_s * 2, AGAIN_MAX_S) if before else AGAIN_AFTER_S
-        self._sent[sequence] = _Sent(now_s, patience_s)
-        self._furthest = max(self._furthest, sequence)
+        self._sent[number] = _Sent(now_s, patience_s)
+        self._furthest = max(self._furthest, number)
 
-    def settled(self, sequences: Iterable[int]) -> None:
+    def settled(self, numbers: Iterable[int]) -> None:
         """A receipt came: these are done with, and the server is there."""
-        for sequence in sequences:
-            self._sent.pop(sequence, None)
-        for sequence, sent in self._sent.items():
-            self._sent[sequence] = _Sent(sent.at_s, AGAIN_AFTER_S)
+        for number in numbers:
+            self._sent.pop(number, None)
+        for number, sent in self._sent.items():
+            self._sent[number] = _Sent(sent.at_s, AGAIN_AFTER_S)
+
+    def renamed(self, numbers: Iterable[int]) -> None:
+        """Under these numbers stands another payload now: due at once."""
+        for number in numbers:
+            if number <= self._furthest:  # otherwise it comes by itself
+                self._sent[number] = _Sent(-math.inf, AGAIN_AFTER_S)

@@ -1,18 +1,24 @@
 """The outbox: every batch on disk before it is sent, until the server's signed receipt says what became of it.
 
 A body is encoded and signed once; what is published a second time are the very same bytes, by which the server knows a
-repetition. `settle` takes a receipt as it came from the broker: nothing but the server's signature removes a row.
+repetition. `settle` takes a receipt as it came from the broker: a batch leaves by an outcome that names it, signed by
+the server, and by nothing else.
 
-    add ──▶ batches(sequence, payload) ──settle(receipt)──▶ gone
-                │  no room: the oldest are given up          │ sequence_conflict: numbered anew
+    add ──▶ waiting(number, payload) ──settle(receipt)──▶ gone
+                │  no room: the oldest are given up          │ sequence_conflict: another name
                 ▼                                            ▼
-            tombstone, signed, with counts               another sequence, same sightings
+            tombstone, signed, with counts               same number here, same sightings
+
+Numbers count through the whole file. The server knows a batch by (outbox_id, sequence), and every opening of the file
+begins a new outbox_id: a file that was restored from an old copy never says an old name of something new, so that no
+receipt for what it forgot can be taken for one of what it holds.
 
 `owed` holds counts that no batch has told yet; they leave with the next batch, in the same transaction.
 """
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +32,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from gateway.collector import Window
 from gateway.outbox_file import NO_SPACE, ROW_COST, Depth, OutboxFile
 from wire.batch import (
-    MAX_SEQUENCE,
     MAX_SIGHTINGS,
     SIGHTING,
     Batch,
@@ -60,10 +65,10 @@ class Owner:
 
 
 class Settled(NamedTuple):
-    """What one receipt did here: sequences that are gone, those numbered anew, and what the server refused and why."""
+    """What one receipt did here: numbers that are gone, those that got another name, and what was refused and why."""
 
     gone: tuple[int, ...]
-    renumbered: tuple[int, ...]
+    renamed: tuple[int, ...]
     refused: Mapping[str, int]
 
 
@@ -75,11 +80,11 @@ class Outbox:
         self._limit_bytes = limit_bytes
         self._unwritten: Counter[str] = Counter()  # owed, but the disk would not even take that
         self._file = OutboxFile(path)
+        self._new_name()
         with self._file.transaction():
             self._adopt()
             if self._file.was_broken:
                 self._file.owe({"outbox_broken": 1})
-        self.outbox_id = self._file.blob("outbox_id")
 
     def close(self) -> None:
         self._file.db.close()
@@ -111,39 +116,37 @@ class Outbox:
         with self._file.transaction():
             self._file.set(name, value)
 
+    def _new_name(self) -> None:
+        """From here on batches belong to a new outbox, whose sequence begins at 0."""
+        self.outbox_id = self._owner.fresh_id()
+        self._first = self._file.number("next_number")
+
     def _adopt(self) -> None:
-        """Make what waits here ours. A new key signs it anew; a new name or another server gets it as a new outbox."""
+        """Make what waits here ours. A new key signs it anew; for a new name or another server it is made anew, too."""
         key = self._owner.key.public_key().public_bytes_raw()
         whose = self._owner.gateway.encode() + b"@" + self._owner.server_key.public_bytes_raw()
         moved = self._file.blob("whose") != whose
-        if moved:
-            self._file.set("outbox_id", self._owner.fresh_id())
-            self._file.set("next_sequence", 0)
-            self._file.set("doubt_below", 0)
-            self._file.set("whose", whose)
-        if moved or self._file.blob("signed_by") != key:
-            self._file.set("signed_by", key)
-            for sequence in self._file.sequences(0, MAX_SEQUENCE):
-                # Numbers are given out from 0 in the order of the old ones, so a new one never meets an old one.
-                self._sign_anew(sequence, self._next() if moved else sequence)
-
-    def _sign_anew(self, sequence: int, number: int) -> None:
-        held = self._held(sequence)
-        assert held is not None
-        self._file.remove(sequence)
-        outbox_id = self._file.blob("outbox_id")
-        held = msgspec.structs.replace(held, gateway=self._owner.gateway, outbox_id=outbox_id, sequence=number)
-        self._file.put(number, self._owner.seal(held), given_up=held.given_up)
+        if not moved and self._file.blob("signed_by") == key:
+            return
+        self._file.set("whose", whose)
+        self._file.set("signed_by", key)
+        for number in self._file.numbers_after(-1):
+            batch = self._held(number)
+            if moved:
+                self._file.remove(number)
+                self._append(msgspec.structs.replace(batch, gateway=self._owner.gateway))
+            else:
+                self._replace(number, batch)
 
     # ------------------------------------------------------------------------------------ in
     def add(self, window: Window, *, now_ms: int, clock: Clock, place: Place | None) -> list[int]:
-        """Take a window and whatever is owed; returns the sequences it got. Raises OutboxFullError: then the window's
+        """Take a window and whatever is owed; returns the numbers it got. Raises OutboxFullError: then the window's
         adverts are owed as `outbox_full`.
         """
         while True:
             try:
                 with self._file.transaction():
-                    sequences = self._add(window, max(now_ms, 0), clock, place)
+                    numbers = self._add(window, max(now_ms, 0), clock, place)
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode not in NO_SPACE:
                     raise
@@ -153,24 +156,34 @@ class Outbox:
                 raise self._lost(window) from error
             else:
                 self._unwritten.clear()
-                return sequences
+                return numbers
 
     def _add(self, window: Window, now_ms: int, clock: Clock, place: Place | None) -> list[int]:
         dropped = self._file.owed() + self._unwritten
         dropped.update(window.dropped)
-        sequences = []
+        numbers = []
         for part in _parts(window.sightings):
             sightings, frames = pack_sightings(part)
-            number = self._next()
-            batch = Batch(
-                self._owner.gateway, self.outbox_id, number, now_ms, clock, place, sightings, frames, dict(dropped)
-            )
-            self._put(batch)
-            sequences.append(number)
+            batch = Batch(self._owner.gateway, b"", 0, now_ms, clock, place, sightings, frames, dict(dropped))
+            numbers.append(self._append(batch))
             dropped.clear()
         self._file.pay()
         self._file.set("made_ms", now_ms)
-        return sequences
+        return numbers
+
+    def _append(self, batch: Batch) -> int:
+        """Gives the batch the next name of this outbox and puts it at the end; returns its number."""
+        number = self._file.number("next_number")
+        self._file.set("next_number", number + 1)
+        batch = msgspec.structs.replace(batch, outbox_id=self.outbox_id, sequence=number - self._first)
+        payload = self._owner.seal(batch)
+        while self._file.depth.size_bytes + len(payload) + ROW_COST > self._limit_bytes:
+            oldest = self._file.oldest()
+            if oldest is None:
+                raise OutboxFullError("the outbox has reached its limit")
+            self._bury(oldest)
+        self._file.put(number, (batch.outbox_id, batch.sequence), payload, given_up=batch.given_up)
+        return number
 
     def _lost(self, window: Window) -> OutboxFullError:
         self._unwritten.update(window.dropped)
@@ -187,102 +200,94 @@ class Outbox:
         return bool(self._unwritten or self._file.owed())
 
     # ------------------------------------------------------------------------------------ out
-    def sequences_after(self, sequence: int, limit: int) -> list[int]:
-        """The next sequences that wait, in order."""
-        return self._file.sequences(sequence + 1, MAX_SEQUENCE, limit)
+    def numbers_after(self, number: int, limit: int) -> list[int]:
+        """The next numbers that wait, in order."""
+        return self._file.numbers_after(number, limit)
 
-    def payload(self, sequence: int) -> bytes | None:
+    def payload(self, number: int) -> bytes | None:
         """The signed bytes to publish; None if they have been settled meanwhile."""
-        return self._file.payload(sequence)
+        return self._file.payload(number)
 
     def settle(self, payload: bytes) -> Settled:
         """Act on a receipt: the only way by which a batch leaves. A receipt that the pinned key did not sign, or that
-        is about another gateway or outbox, does nothing.
+        is about another gateway or about no outbox of which anything waits, does nothing.
 
         Raises WireError `signature`, `truncated`, `malformed`, `oversized`, `receipt_gateway`, `receipt_outbox`.
         """
         receipt = decode_receipt(verify(self._owner.server_key, Domain.RECEIPT, payload))
         if receipt.gateway != self._owner.gateway:
             raise WireError("receipt_gateway", "the receipt is for another gateway")
-        if receipt.outbox_id != self.outbox_id:
+        if receipt.outbox_id != self.outbox_id and not self._file.knows(receipt.outbox_id):
             raise WireError("receipt_outbox", "the receipt is for an outbox that is no longer")
         with self._file.transaction():
             return self._settle(receipt)
 
     def _settle(self, receipt: Receipt) -> Settled:
-        conflicts = [o.sequence for o in receipt.outcomes if o.kind is OutcomeKind.SEQUENCE_CONFLICT]
-        following = self._file.number("next_sequence")
-        if conflicts or receipt.settled_up_to >= following:
-            # The server has other bodies under our numbers: this file is an old copy (a restored card or machine).
-            # What is queued now leaves by its own outcome only, and new numbers begin beyond all that are known.
-            following = max(following, receipt.settled_up_to + 1)
-            self._file.set("doubt_below", following)
-            self._file.set("next_sequence", following)
-        renumbered = [sequence for sequence in conflicts if self._renumber(sequence)]
-        gone = set(conflicts) - set(renumbered)
+        """Outcomes alone decide; `settled_up_to` may count what a double of ours sent."""
+        gone: list[int] = []
+        renamed: list[int] = []
         refused: Counter[str] = Counter()
         for outcome in receipt.outcomes:
-            if outcome.kind is not OutcomeKind.SEQUENCE_CONFLICT and self._file.remove(outcome.sequence):
-                gone.add(outcome.sequence)
-                if outcome.kind is OutcomeKind.REFUSED:
-                    refused[outcome.reason] += 1
-        for sequence in self._file.sequences(self._file.number("doubt_below"), receipt.settled_up_to):
-            self._file.remove(sequence)
-            gone.add(sequence)
-        return Settled(tuple(sorted(gone)), tuple(renumbered), refused)
+            number = self._file.find(receipt.outbox_id, outcome.sequence)
+            if number is None:
+                continue
+            if outcome.kind is OutcomeKind.SEQUENCE_CONFLICT and self._rename(number):
+                renamed.append(number)
+                continue
+            self._file.remove(number)
+            gone.append(number)
+            if outcome.kind is OutcomeKind.REFUSED:
+                refused[outcome.reason] += 1
+        following = self._file.number("next_number") - self._first
+        if receipt.outbox_id == self.outbox_id and (renamed or receipt.settled_up_to >= following):
+            # Somebody else speaks under our present name: a machine was copied, or woken from a snapshot, as it ran.
+            self._new_name()
+        return Settled(tuple(sorted(gone)), tuple(renamed), refused)
 
-    def _renumber(self, sequence: int) -> bool:
-        """The same sightings under a new number. A tombstone in conflict just goes: the server has the original."""
-        held = self._held(sequence)
-        if held is None:
-            return False
-        self._file.remove(sequence)
+    def _rename(self, number: int) -> bool:
+        """The server has another body under this name: the same sightings become an outbox of their own, named by what
+        they are. So a second old copy, which must do the same again, gives them the same name, and they are known.
+
+        A tombstone in conflict just goes: the server has the original.
+        """
+        held = self._held(number)
         if held.given_up:
             return False
-        self._put(msgspec.structs.replace(held, sequence=self._next()))
+        name = hashlib.sha256(encode_batch(held)).digest()[:16]
+        self._replace(number, msgspec.structs.replace(held, outbox_id=name, sequence=0))
         return True
 
     # ------------------------------------------------------------------------------------ room
     def _give_up_oldest(self) -> bool:
         """Replace the oldest batch by its tombstone; False if there is none left, or no room even for that."""
-        sequence = self._file.oldest()
-        if sequence is None:
+        number = self._file.oldest()
+        if number is None:
             return False
         try:
             with self._file.transaction():
-                self._bury(sequence)
+                self._bury(number)
         except sqlite3.OperationalError:
             return False
         return True
 
-    def _bury(self, sequence: int) -> None:
-        held = self._held(sequence)
-        assert held is not None
+    def _bury(self, number: int) -> None:
+        held = self._held(number)
         told = Counter(held.dropped)
         for record in SIGHTING.iter_unpack(held.sightings):
             told["given_up_sightings"] += 1
             told["given_up_adverts"] += record[2]
-        self._file.remove(sequence)
         tombstone = msgspec.structs.replace(held, sightings=b"", frames=b"", dropped=dict(told), given_up=True)
-        self._file.put(sequence, self._owner.seal(tombstone), given_up=True)
+        self._replace(number, tombstone)
 
-    def _put(self, batch: Batch) -> None:
-        payload = self._owner.seal(batch)
-        while self._file.depth.size_bytes + len(payload) + ROW_COST > self._limit_bytes:
-            oldest = self._file.oldest()
-            if oldest is None:
-                raise OutboxFullError("the outbox has reached its limit")
-            self._bury(oldest)
-        self._file.put(batch.sequence, payload, given_up=batch.given_up)
+    def _replace(self, number: int, batch: Batch) -> None:
+        self._file.remove(number)
+        name = (batch.outbox_id, batch.sequence)
+        self._file.put(number, name, self._owner.seal(batch), given_up=batch.given_up)
 
-    def _held(self, sequence: int) -> Batch | None:
-        payload = self._file.payload(sequence)
-        return None if payload is None else decode_batch(payload[SIGNATURE_LEN:])
-
-    def _next(self) -> int:
-        sequence = self._file.number("next_sequence")
-        self._file.set("next_sequence", sequence + 1)
-        return sequence
+    def _held(self, number: int) -> Batch:
+        payload = self._file.payload(number)
+        assert payload is not None
+        return decode_batch(payload[SIGNATURE_LEN:])
 
 
 def _parts(sightings: Sequence[Sighting]) -> Iterator[Sequence[Sighting]]:

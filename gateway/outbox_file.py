@@ -13,16 +13,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-# What SQLite needs per row besides the payload, roughly: so that a thousand tombstones are not free.
-ROW_COST: Final = 64
+# What SQLite needs per row and its name besides the payload, roughly: so that a thousand tombstones are not free.
+ROW_COST: Final = 96
 # Nobody but us writes here (run.lock); somebody may look into it with the sqlite shell for a moment.
 LOCK_WAIT_S: Final = 2.0
 NO_SPACE: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
 _SCHEMA: Final = (
-    "CREATE TABLE IF NOT EXISTS batches"
-    " (sequence INTEGER PRIMARY KEY, payload BLOB NOT NULL, given_up INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS waiting (number INTEGER PRIMARY KEY, outbox_id BLOB NOT NULL,"
+    " sequence INTEGER NOT NULL, payload BLOB NOT NULL, given_up INTEGER NOT NULL, UNIQUE (outbox_id, sequence))",
     "CREATE TABLE IF NOT EXISTS owed (reason TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+)
+# Before waiting there was a table of one outbox only, whose sequences were its numbers.
+_FROM_BATCHES: Final = (
+    "INSERT INTO waiting SELECT sequence, (SELECT value FROM meta WHERE name = 'outbox_id'),"
+    " sequence, payload, given_up FROM batches",
+    "UPDATE meta SET name = 'next_number' WHERE name = 'next_sequence'",
+    "DROP TABLE batches",
 )
 
 
@@ -50,6 +57,9 @@ class OutboxFile:
         with self.transaction():
             for statement in _SCHEMA:
                 self.db.execute(statement)
+            if self.db.execute("SELECT 1 FROM sqlite_master WHERE name = 'batches'").fetchone():
+                for statement in _FROM_BATCHES:
+                    self.db.execute(statement)
         self.measure()
 
     @contextmanager
@@ -66,38 +76,43 @@ class OutboxFile:
             raise
 
     def measure(self) -> None:
-        count, size = self.db.execute("SELECT COUNT(*), COALESCE(SUM(LENGTH(payload)), 0) FROM batches").fetchone()
+        count, size = self.db.execute("SELECT COUNT(*), COALESCE(SUM(LENGTH(payload)), 0) FROM waiting").fetchone()
         self.depth = Depth(count, size + ROW_COST * count)
 
     # ------------------------------------------------------------------------------------ batches
-    def put(self, sequence: int, payload: bytes, *, given_up: bool) -> None:
-        self.db.execute("INSERT INTO batches VALUES (?, ?, ?)", (sequence, payload, given_up))
+    def put(self, number: int, name: tuple[bytes, int], payload: bytes, *, given_up: bool) -> None:
+        """`name` is what the server calls it: outbox and sequence."""
+        self.db.execute("INSERT INTO waiting VALUES (?, ?, ?, ?, ?)", (number, *name, payload, given_up))
         self.depth = Depth(self.depth.batches + 1, self.depth.size_bytes + len(payload) + ROW_COST)
 
-    def payload(self, sequence: int) -> bytes | None:
-        row = self.db.execute("SELECT payload FROM batches WHERE sequence = ?", (sequence,)).fetchone()
+    def payload(self, number: int) -> bytes | None:
+        row = self.db.execute("SELECT payload FROM waiting WHERE number = ?", (number,)).fetchone()
         return bytes(row[0]) if row else None
 
-    def remove(self, sequence: int) -> bool:
-        """True if it was there."""
-        payload = self.payload(sequence)
-        if payload is None:
-            return False
-        self.db.execute("DELETE FROM batches WHERE sequence = ?", (sequence,))
-        self.depth = Depth(self.depth.batches - 1, self.depth.size_bytes - len(payload) - ROW_COST)
-        return True
+    def remove(self, number: int) -> None:
+        """It must be there."""
+        row = self.db.execute("DELETE FROM waiting WHERE number = ? RETURNING LENGTH(payload)", (number,)).fetchone()
+        self.depth = Depth(self.depth.batches - 1, self.depth.size_bytes - row[0] - ROW_COST)
 
-    def sequences(self, first: int, last: int, limit: int = -1) -> list[int]:
-        """Those that are here, in order; a negative limit is none."""
+    def find(self, outbox_id: bytes, sequence: int) -> int | None:
+        """The number of what the server calls so; None if it does not wait here."""
         found = self.db.execute(
-            "SELECT sequence FROM batches WHERE sequence BETWEEN ? AND ? ORDER BY sequence LIMIT ?",
-            (first, last, limit),
-        )
+            "SELECT number FROM waiting WHERE outbox_id = ? AND sequence = ?", (outbox_id, sequence)
+        ).fetchone()
+        return None if found is None else int(found[0])
+
+    def knows(self, outbox_id: bytes) -> bool:
+        """Whether anything of this outbox waits."""
+        return self.db.execute("SELECT 1 FROM waiting WHERE outbox_id = ? LIMIT 1", (outbox_id,)).fetchone() is not None
+
+    def numbers_after(self, number: int, limit: int = -1) -> list[int]:
+        """Those that wait, in order; a negative limit is none."""
+        found = self.db.execute("SELECT number FROM waiting WHERE number > ? ORDER BY number LIMIT ?", (number, limit))
         return [row[0] for row in found.fetchall()]
 
     def oldest(self) -> int | None:
         """The oldest that was not given up yet."""
-        row = self.db.execute("SELECT MIN(sequence) FROM batches WHERE given_up = 0").fetchone()
+        row = self.db.execute("SELECT MIN(number) FROM waiting WHERE given_up = 0").fetchone()
         return None if row[0] is None else int(row[0])
 
     # ------------------------------------------------------------------------------------ counts and numbers

@@ -196,7 +196,7 @@ class Gateway:
         self._sightings_made += len(window.sightings)
         self._to_publish.set()
         self._tell_state()
-        self._log.debug("window_taken", sightings=len(window.sightings), sequences=made)
+        self._log.debug("window_taken", sightings=len(window.sightings), numbers=made)
 
     def _add(self, window: Any, now_ms: int, clock: Clock) -> list[int]:
         return self._outbox.add(window, now_ms=now_ms, clock=clock, place=self._place)
@@ -223,15 +223,15 @@ class Gateway:
         if not self._link.ready:
             return
         ask = self._courier.ask(self._edges.now_s())
-        unsent = await self._on_disk(self._outbox.sequences_after, ask.after, ask.limit) if ask.limit else []
-        for sequence in self._courier.due(ask, unsent, self._edges.now_s()):
-            payload = await self._on_disk(self._outbox.payload, sequence)
+        unsent = await self._on_disk(self._outbox.numbers_after, ask.after, ask.limit) if ask.limit else []
+        for number in self._courier.due(ask, unsent, self._edges.now_s()):
+            payload = await self._on_disk(self._outbox.payload, number)
             if payload is None:
-                self._courier.settled([sequence])
+                self._courier.settled([number])
             elif not self._link.publish(topics.batch(self._name), payload):
                 return
             else:
-                self._courier.published(sequence, self._edges.now_s())
+                self._courier.published(number, self._edges.now_s())
 
     # ------------------------------------------------------------------------------------ broker → disk
     def _on_link(self) -> None:
@@ -255,15 +255,16 @@ class Gateway:
                 self._count_refused("receipt", error)
                 continue
             self._receipt_at_s = self._edges.now_s()
-            self._courier.settled((*settled.gone, *settled.renumbered))
+            self._courier.settled(settled.gone)
+            self._courier.renamed(settled.renamed)
             self._to_publish.set()
             if not self._outbox.depth().batches:
                 self._tell_state()
             for reason, count in settled.refused.items():
                 self._counts["server_refused"] += count
                 self._log.error("server_refused_batches", reason=reason, batches=count)
-            if settled.renumbered:
-                self._log.error("sequence_conflict", numbered_anew=len(settled.renumbered))
+            if settled.renamed:
+                self._log.error("sequence_conflict", renamed=len(settled.renamed))
 
     async def _obey(self) -> None:
         while True:

@@ -19,8 +19,8 @@ NOTHING_SETTLED: Final = -1
 
 
 class OutcomeKind(IntEnum):
-    """What became of one batch. REFUSED ones are kept in the server's dead letters; a CONFLICT (same sequence,
-    other body) is numbered anew by the gateway.
+    """What became of one batch. REFUSED ones are kept in the server's dead letters; a CONFLICT (same name,
+    other body) gets another name from the gateway.
     """
 
     STORED = 0

@@ -64,3 +64,11 @@ def test_an_answer_from_before_the_connection_is_not_used() -> None:
     courier.connected()
     assert courier.due(ask, [50, 51], 0) == []
     assert publish(courier, [1, 2], AGAIN_AFTER_S) == [1, 2]
+
+
+def test_what_got_another_name_is_due_at_once_and_only_once() -> None:
+    courier, waiting = Courier(), list(range(4))
+    assert publish(courier, waiting[:3], 0) == [0, 1, 2]
+    courier.renamed([1, 3])
+    assert publish(courier, waiting, 1) == [3, 1], "3 was not published yet, and comes as what is new"
+    assert publish(courier, waiting, 2) == []

@@ -67,7 +67,7 @@ def in_outbox(gateway: GatewayProcess) -> Counter[bytes]:
     found: Counter[bytes] = Counter()
     if path.exists():
         with contextlib.closing(sqlite3.connect(path)) as outbox, contextlib.suppress(sqlite3.OperationalError):
-            for (payload,) in outbox.execute("SELECT payload FROM batches"):
+            for (payload,) in outbox.execute("SELECT payload FROM waiting"):
                 batch = decode_batch(payload[SIGNATURE_LEN:])
                 found.update(h.frame for seen in unpack_sightings(batch) for h in seen.frames)
     return found

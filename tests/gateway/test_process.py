@@ -18,6 +18,7 @@ from tests.gateway.server import GATEWAY, TestServer, wait_for
 from wire import topics
 from wire.batch import Clock, PlaceSource, unpack_sightings
 from wire.frames import SERVICE_UUID
+from wire.receipt import Outcome, OutcomeKind
 
 WAIT_S = 20.0
 
@@ -162,13 +163,14 @@ def test_forged_receipts_settle_nothing(
     air.hear(1, frame(1))
     batch = wait_for(lambda: server.seen)[0].batch
     true_key, server.key = server.key, Ed25519PrivateKey.generate()
-    server.publish(topics.receipt(GATEWAY), server.receipt(batch.outbox_id))
+    stored = Outcome(batch.sequence, OutcomeKind.STORED)
+    server.publish(topics.receipt(GATEWAY), server.receipt(batch.outbox_id, stored))
     server.key = true_key
-    server.publish(topics.receipt(GATEWAY), server.receipt(bytes(16)))
+    server.publish(topics.receipt(GATEWAY), server.receipt(bytes(16), stored))
     counted = {"receipt_signature": 1, "receipt_outbox": 1}
     wait_for(lambda: counted.items() <= gateway.status().get("dropped", {}).items())
     assert gateway.status()["queued_batches"] == 1
-    server.publish(topics.receipt(GATEWAY), server.receipt(batch.outbox_id))
+    server.publish(topics.receipt(GATEWAY), server.receipt(batch.outbox_id, stored))
     wait_for(lambda: not gateway.status()["queued_batches"])
 
 
