@@ -145,7 +145,7 @@ def add_site(
     lat: Annotated[float, typer.Option(min=-90, max=90)],
     lon: Annotated[float, typer.Option(min=-180, max=180)],
     calendar: Annotated[
-        Path | None, typer.Option(help="JSON: pickups, workdays, holidays, cutoff, pickup_grace_s.")
+        Path | None, typer.Option(help="JSON: pickups, workdays, holidays, cutoff, pickup_grace_s, services.")
     ] = None,
 ) -> None:
     """Make a site: where our gateways stand and whose calendar counts."""

@@ -33,6 +33,9 @@ class StatementKind(StrEnum):
     SERIAL_BOUND = "serial_bound"
     PACKED = "packed"
     LABEL_PRINTED = "label_printed"
+    LABEL_QUOTED = "label_quoted"
+    LEG_ENDED = "leg_ended"
+    NUMBER_GIVEN = "number_given"
     SHIPPED_NOTICE = "shipped_notice"
     DISPATCHED = "dispatched"
     CARRIER_SCAN = "carrier_scan"
@@ -41,8 +44,13 @@ class StatementKind(StrEnum):
     PROMISE = "promise"
     PROMISE_CANCELLED = "promise_cancelled"
     CONTACT = "contact"
+    ASSERTION = "assertion"
+    OFFER = "offer"
+    PUBLIC_TEXT = "public_text"
+    CHANNEL_STATE = "channel_state"
     CONSENT_TO_DELAY = "consent_to_delay"
     REFUND_REQUESTED = "refund_requested"
+    REFUND_WITHDRAWN = "refund_withdrawn"
     REFUNDED = "refunded"
     ORDER_CANCELLED = "order_cancelled"
     NOTE = "note"
@@ -294,8 +302,20 @@ class Pickup:
 
 
 @dataclass(frozen=True, slots=True)
+class Service:
+    """A shipping service that a site can book: handed over before `cutoff` (local time), it arrives `transit_bd`
+    business days later; `saturday`: Saturday counts as one of them.
+    """
+
+    name: str
+    cutoff: time
+    transit_bd: int
+    saturday: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
-    """One of our own sites: place, calendar, and when the carriers come.
+    """One of our own sites: place, calendar, when the carriers come, and which services can be booked.
 
     `holidays` and `workdays` make its business calendar; an order placed after `cutoff` counts from the next workday.
     """
@@ -309,6 +329,7 @@ class Site:
     workdays: frozenset[int] = frozenset({0, 1, 2, 3, 4})
     holidays: frozenset[date] = frozenset()
     cutoff: time = time(17, 0)
+    services: tuple[Service, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,30 +1,14 @@
-"""What a statement carries beside its kind: one small value per kind, and its JSON form.
+"""What a statement carries beside its kind: one small value per kind. `payload_json` reads and writes their JSON form.
 
-`payload_from(kind, raw)` reads the JSON object that the store keeps and an API receives; `payload_to` writes it.
-Unknown keys, missing keys and wrong types raise `PayloadError` with a code and the key, for its caller to refuse.
-Moments are ISO 8601 with an offset; shipment status words are EasyPost's.
+Moments are aware, in UTC; shipment status words are EasyPost's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
-
-# A mail fits; a pasted log file does not.
-TEXT_MAX = 4_000
-# Above it JavaScript rounds.
-INT_MAX = 2**53 - 1
-
-
-class PayloadError(ValueError):
-    """A payload that cannot be read. `code` is one of payload_unknown_key, payload_missing_key, payload_bad_value."""
-
-    def __init__(self, code: str, key: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.key = key
 
 
 class ShipmentStatus(StrEnum):
@@ -54,6 +38,35 @@ class PromiseKind(StrEnum):
     REFUND = "refund"
 
 
+class About(StrEnum):
+    """What an assertion is about; its value is one of `STEPS_SAID`, a service in words, or nothing for an arrival."""
+
+    STEP = "step"
+    SERVICE = "service"
+    ARRIVAL = "arrival"
+
+
+STEPS_SAID = ("with_us", "left", "with_carrier", "arrived")
+"""Where somebody says that a parcel is; no two of them are true at one moment."""
+
+
+class Wants(StrEnum):
+    """What a contact asks for, beside an answer."""
+
+    ANSWER = "answer"
+    SUPERVISOR = "supervisor"
+    CALL_BACK = "call_back"
+    NOT_RECEIVED = "not_received"
+    CHARGE_BACK = "charge_back"
+
+
+class OfferKind(StrEnum):
+    """Money or kind words for the trouble, or the thing itself: a promise that can still be met needs the second."""
+
+    COMPENSATION = "compensation"
+    REPAIR = "repair"
+
+
 @dataclass(frozen=True, slots=True)
 class Nothing:
     """No more than the words: order placed, packed, dispatched, notice, note, consent, cancelled, returned."""
@@ -80,20 +93,54 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A label was printed or a number given. Numbers are recycled: carrier + number + unique id or date is the key."""
+    """A label was printed or a number given. Numbers are recycled: carrier + number + unique id or date is the key.
+
+    A shipment is a chain of legs: `leg` counts from 1. `eta` is what the carrier said when it was booked.
+    """
 
     carrier: str
     number: str
     service: str = ""
     unique_id: str = ""
     destination_postcode: str = ""
+    leg: int = 1
+    eta: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A label that somebody is about to buy: judged before the money is spent (R-16)."""
+
+    carrier: str
+    service: str
+    eta: datetime
+    saturday: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LegEnded:
+    """One carrier's custody ended: the parcel was handed on. `leg` is the one that ended, counted from 1."""
+
+    carrier: str
+    leg: int = 1
+    place: str = ""
+    next_carrier: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NumberGiven:
+    """A number was told to the customer as one to look up, whatever it is."""
+
+    number: str
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CarrierScan:
     """One event in a carrier's history. `physical`: a person or machine of the carrier had the parcel in hand.
 
-    `found` False: the carrier was asked and has no record of the number.
+    `found` False: the carrier was asked and has no record of the number. `eta` and `service` are the carrier's own.
     """
 
     carrier: str
@@ -105,6 +152,8 @@ class CarrierScan:
     place: str = ""
     destination_postcode: str = ""
     found: bool = True
+    eta: datetime | None = None
+    service: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +188,65 @@ class Contact:
     channel: str
     person: bool = True
     text: str = ""
+    wants: Wants = Wants.ANSWER
 
 
-Payload = Nothing | Payment | Binding | Label | CarrierScan | PromiseMade | PromiseEnded | Contact
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """Somebody or something says how it stands. The statement's source tells whose view it is: a person's (staff), our
+    system's, the carrier's, or what the customer's own page shows (customer).
+    """
+
+    about: About
+    value: str = ""
+    by_when: datetime | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Something was offered, as long as nothing else is said in place of what was asked for."""
+
+    what: OfferKind
+    text: str = ""
+    amount_minor: int = 0
+    currency: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicText:
+    """A promise to everybody, on a page or in a robot's mail; `hours` None: it names no time."""
+
+    text: str
+    hours: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelState:
+    """Whether people can reach us by a channel: `why` is mailbox_full, probe_failed, bot_loop or plain words."""
+
+    channel: str
+    works: bool
+    why: str = ""
+
+
+Payload = (
+    Nothing
+    | Payment
+    | Binding
+    | Label
+    | Quote
+    | LegEnded
+    | NumberGiven
+    | CarrierScan
+    | PromiseMade
+    | PromiseEnded
+    | Contact
+    | Assertion
+    | Offer
+    | PublicText
+    | ChannelState
+)
 
 PAYLOAD_OF: Mapping[str, type[Payload]] = {
     "order_placed": Nothing,
@@ -149,6 +254,9 @@ PAYLOAD_OF: Mapping[str, type[Payload]] = {
     "serial_bound": Binding,
     "packed": Nothing,
     "label_printed": Label,
+    "label_quoted": Quote,
+    "leg_ended": LegEnded,
+    "number_given": NumberGiven,
     "shipped_notice": Nothing,
     "dispatched": Nothing,
     "carrier_scan": CarrierScan,
@@ -157,93 +265,15 @@ PAYLOAD_OF: Mapping[str, type[Payload]] = {
     "promise": PromiseMade,
     "promise_cancelled": PromiseEnded,
     "contact": Contact,
+    "assertion": Assertion,
+    "offer": Offer,
+    "public_text": PublicText,
+    "channel_state": ChannelState,
     "consent_to_delay": Nothing,
     "refund_requested": Nothing,
+    "refund_withdrawn": Nothing,
     "refunded": Payment,
     "order_cancelled": Nothing,
     "note": Nothing,
 }
 """The payload of every statement kind (keys are `facts.StatementKind` values; a test holds the two together)."""
-
-
-def _moment(value: object) -> datetime:
-    if not isinstance(value, str):
-        raise ValueError("a moment is ISO 8601 text")
-    moment = datetime.fromisoformat(value)
-    if moment.tzinfo is None:
-        raise ValueError("a moment needs an offset")
-    return moment.astimezone(UTC)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("expected text")
-    if len(value) > TEXT_MAX:
-        raise ValueError(f"longer than {TEXT_MAX} characters")
-    if "\0" in value or (not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value)):
-        raise ValueError("holds a character that no database keeps")
-    return value
-
-
-def _whole(value: object) -> int:
-    if type(value) is not int:
-        raise ValueError("expected a whole number")
-    if abs(value) > INT_MAX:
-        raise ValueError("a number beyond what JSON readers agree on")
-    return value
-
-
-def _truth(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("expected true or false")
-    return value
-
-
-def _word(kind: type[StrEnum]) -> Callable[[object], object]:
-    def read(value: object) -> object:
-        if not isinstance(value, str):
-            raise ValueError("expected a word")
-        return kind(value)
-
-    return read
-
-
-_READERS: Mapping[str, Callable[[object], object]] = {
-    "str": _text,
-    "int": _whole,
-    "bool": _truth,
-    "int | None": lambda value: None if value is None else _whole(value),
-    "datetime": _moment,
-    "ShipmentStatus": _word(ShipmentStatus),
-    "PromiseKind": _word(PromiseKind),
-}
-
-
-def payload_from(kind: str, raw: Mapping[str, object]) -> Payload:
-    """Read the payload of a statement of this kind from its JSON object. Raises `PayloadError`, never anything else."""
-    made = PAYLOAD_OF.get(kind)
-    if made is None:
-        raise PayloadError("payload_bad_value", "kind", f"no such kind of statement: {kind}")
-    known = {f.name: f for f in fields(made)}
-    for key in raw:
-        if key not in known:
-            raise PayloadError("payload_unknown_key", key, f"{kind} has no field {key}")
-    values: dict[str, object] = {}
-    for name, f in known.items():
-        if name in raw:
-            try:
-                values[name] = _READERS[str(f.type)](raw[name])
-            except (ValueError, OverflowError) as wrong:
-                raise PayloadError("payload_bad_value", name, f"{kind}.{name}: {wrong}") from None
-        elif f.default is MISSING:
-            raise PayloadError("payload_missing_key", name, f"{kind} needs {name}")
-    return made(**values)  # type: ignore[arg-type]  # each value was read by the reader of its field's type
-
-
-def payload_to(payload: Payload) -> dict[str, object]:
-    """Write a payload as its JSON object; `payload_from` of it gives the same payload."""
-    raw: dict[str, object] = {}
-    for f in fields(payload):
-        value = getattr(payload, f.name)
-        raw[f.name] = value.isoformat() if isinstance(value, datetime) else value
-    return raw

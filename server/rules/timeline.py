@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from server.rules import words
 from server.rules.authority import Role
@@ -92,8 +93,20 @@ def _said(case: Case, weighing: Weighing, viewer: Viewer) -> list[Row]:
     return rows
 
 
+# Our own notes and views: a customer never reads "left" because one of us asserts it.
+_INTERNAL: Final = frozenset(
+    {
+        StatementKind.NOTE,
+        StatementKind.LABEL_QUOTED,
+        StatementKind.ASSERTION,
+        StatementKind.PUBLIC_TEXT,
+        StatementKind.CHANNEL_STATE,
+    }
+)
+
+
 def _hidden(said: Statement, viewer: Viewer) -> bool:
-    return viewer.role is Role.OWNER and said.kind is StatementKind.NOTE
+    return viewer.role is Role.OWNER and said.kind in _INTERNAL
 
 
 def _heard(case: Case, viewer: Viewer) -> list[Row]:

@@ -11,7 +11,20 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from server.rules.facts import GatewayClass, Statement, StatementKind
-from server.rules.payloads import Binding, CarrierScan, Contact, Label, Payment, PromiseMade
+from server.rules.payloads import (
+    Assertion,
+    Binding,
+    CarrierScan,
+    ChannelState,
+    Contact,
+    Label,
+    LegEnded,
+    NumberGiven,
+    Offer,
+    Payment,
+    PromiseMade,
+    Quote,
+)
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -49,6 +62,9 @@ SAID: Final[Mapping[StatementKind, str]] = {
     StatementKind.SERIAL_BOUND: "serial scanned at packing",
     StatementKind.PACKED: "packed",
     StatementKind.LABEL_PRINTED: "label printed",
+    StatementKind.LABEL_QUOTED: "label looked up, not bought",
+    StatementKind.LEG_ENDED: "handed on",
+    StatementKind.NUMBER_GIVEN: "number given",
     StatementKind.SHIPPED_NOTICE: "shipping notice sent",
     StatementKind.DISPATCHED: "dispatched",
     StatementKind.CARRIER_SCAN: "carrier's event",
@@ -57,8 +73,13 @@ SAID: Final[Mapping[StatementKind, str]] = {
     StatementKind.PROMISE: "promise",
     StatementKind.PROMISE_CANCELLED: "promise let go",
     StatementKind.CONTACT: "contact",
+    StatementKind.ASSERTION: "assertion",
+    StatementKind.OFFER: "offer",
+    StatementKind.PUBLIC_TEXT: "public promise",
+    StatementKind.CHANNEL_STATE: "state of a channel",
     StatementKind.CONSENT_TO_DELAY: "consent to the delay",
     StatementKind.REFUND_REQUESTED: "refund asked for",
+    StatementKind.REFUND_WITHDRAWN: "refund no longer asked for",
     StatementKind.REFUNDED: "refunded",
     StatementKind.ORDER_CANCELLED: "order cancelled",
     StatementKind.NOTE: "note",
@@ -72,19 +93,46 @@ def times(count: int, one: str, many: str) -> str:
 
 def said(statement: Statement, zone: str) -> str:
     """What was said, with the part of its payload that anybody may read: never a free text, which may name people."""
+    return _of_parcel(statement, zone) or _of_people(statement, zone) or SAID[statement.kind]
+
+
+def _of_parcel(statement: Statement, zone: str) -> str:
     match statement.payload:
         case Binding(serial=serial):
             return f"serial {serial} {'scanned' if statement.payload.how == 'scan' else 'heard alone'} at packing"
         case Label(carrier=carrier, number=number):
             return f"label printed, {carrier} number {number}"
+        case Quote(carrier=carrier, service=service, eta=eta):
+            return f"label looked up, {carrier} {service}: arrives by {due(eta, zone)}"
+        case LegEnded(carrier=carrier, next_carrier=following):
+            return f"{carrier} handed the parcel on{f' to {following}' if following else ''}"
+        case NumberGiven(number=number):
+            return f"number {number} given"
         case CarrierScan(carrier=carrier, number=number) as scan:
             what = scan.status.replace("_", " ") if scan.found else "no record of the number"
             return f"{carrier} number {number}: {what}{' (parcel in hand)' if scan.physical else ''}"
+        case _:
+            return ""
+
+
+def _of_people(statement: Statement, zone: str) -> str:
+    match statement.payload:
         case PromiseMade(what=what, due=until):
             return f"promise: {what.replace('_', ' ')} by {due(until, zone)}"
         case Contact(inbound=inbound, channel=channel):
             return f"{'customer wrote or called' if inbound else 'we answered'} ({channel})"
+        case Assertion() as view:
+            return _asserted(view, zone)
+        case Offer(what=what):
+            return f"{what} offered"
+        case ChannelState(channel=channel, works=works):
+            return f"{channel} {'works' if works else 'does not work'}"
         case Payment(amount_minor=minor, currency=currency):
             return f"{SAID[statement.kind]} {minor / 100:.2f} {currency}"
         case _:
-            return SAID[statement.kind]
+            return ""
+
+
+def _asserted(view: Assertion, zone: str) -> str:
+    by_when = f", by {due(view.by_when, zone)}" if view.by_when else ""
+    return f"{view.about} is said to be {view.value.replace('_', ' ') or 'as promised'}{by_when}"

@@ -34,13 +34,15 @@ from server.rules.facts import (
     bound_serials,
 )
 from server.rules.findings.finding import Finding
-from server.rules.payloads import CarrierScan, Label, Payment, payload_from
+from server.rules.payload_json import payload_from
+from server.rules.payloads import CarrierScan, Label, Payment
 from server.rules.policy import SOLO, Policy
 from server.rules.privacy import Viewer
 from server.rules.promises import Promise
 from server.rules.shown import Shown
 from server.rules.steps import StepVerdict
 from server.rules.timeline import Row, timeline
+from server.rules.tracking import decode as tracking_number
 from server.rules.verdicts import StatementVerdict
 from server.rules.weigh import Weighing, weigh
 from server.service.refusals import refuse
@@ -89,12 +91,13 @@ class OrderHead:
 
 @dataclass(frozen=True, slots=True)
 class Tracking:
-    """A carrier's number that was given, and whose it is in words."""
+    """A carrier's number that was given, whose it is, and what it says by itself (`rules.tracking`), in words."""
 
     carrier: str
     number: str
     service: str
     words: str
+    read_as: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +244,7 @@ def _tracking(facts: OrderFacts) -> tuple[Tracking, ...]:
             "the carrier's number"
             if (label.carrier, label.number) in scanned
             else "the carrier's number, never scanned",
+            tracking_number.words(tracking_number.decode(label.number)),
         )
         for label in dict.fromkeys(given)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
@@ -256,8 +256,15 @@ def _check_calendar(site: NewSite) -> None:
         time.fromisoformat(site.calendar.get("cutoff", "17:00"))
         grace_s = int(site.calendar.get("pickup_grace_s", 0))
         good = all(0 <= day <= 6 for day in days) and 0 <= grace_s <= _GRACE_MAX_S
+        good = good and all(_service_is_good(each) for each in site.calendar.get("services", ()))
     except (TypeError, ValueError, OverflowError, KeyError, AttributeError):
         good = False
-    known = {"pickups", "workdays", "holidays", "cutoff", "pickup_grace_s"}
+    known = {"pickups", "workdays", "holidays", "cutoff", "pickup_grace_s", "services"}
     if not good or not known.issuperset(site.calendar):
         raise refuse("site_invalid", detail="its calendar cannot be read")
+
+
+def _service_is_good(service: Mapping[str, Any]) -> bool:
+    time.fromisoformat(service["cutoff"])
+    named = isinstance(service["name"], str) and 0 < len(service["name"]) <= 60
+    return named and 0 <= int(service["transit_bd"]) <= 60 and isinstance(service.get("saturday", False), bool)

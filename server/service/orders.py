@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from server.rules.authority import STAFF, Role
 from server.rules.facts import Correction, Source, StatementKind, interval
-from server.rules.payloads import PayloadError, payload_from, payload_to
+from server.rules.payload_json import PayloadError, payload_from, payload_to
 from server.service.caller import Caller
 from server.service.refusals import refuse
 from server.store import audit, gateways, orders, statements, weighings

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, or_, select, text
 
-from server.rules.facts import BeaconMode, Gateway, GatewayClass, Healthy, Pickup, Place, Site, Unit
+from server.rules.facts import BeaconMode, Gateway, GatewayClass, Healthy, Pickup, Place, Service, Site, Unit
 from server.store.tables import batches, gateways, manifests, sites, units
 from wire.batch import GatewayClass as WireClass
 
@@ -81,7 +81,9 @@ _STRETCHES: Final = text("""
 
 
 def _site(row: Row[Any]) -> Site:
-    """A site from its row. The calendar's keys: pickups [{weekday, at}], pickup_grace_s, workdays, holidays, cutoff."""
+    """A site from its row. The calendar's keys: pickups [{weekday, at}], pickup_grace_s, workdays, holidays, cutoff,
+    services [{name, cutoff, transit_bd, saturday}].
+    """
     calendar = row.calendar
     plain = Site(row.site, row.name, row.zone, Place(row.lat_e7 / 1e7, row.lon_e7 / 1e7, 0.0))
     return Site(
@@ -94,4 +96,8 @@ def _site(row: Row[Any]) -> Site:
         workdays=frozenset(calendar.get("workdays", plain.workdays)),
         holidays=frozenset(date.fromisoformat(day) for day in calendar.get("holidays", ())),
         cutoff=time.fromisoformat(calendar["cutoff"]) if "cutoff" in calendar else plain.cutoff,
+        services=tuple(
+            Service(each["name"], time.fromisoformat(each["cutoff"]), each["transit_bd"], each.get("saturday", False))
+            for each in calendar.get("services", ())
+        ),
     )

@@ -32,7 +32,7 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class NewSite:
-    """A site of ours. `calendar`: pickups [{weekday, at}], pickup_grace_s, workdays, holidays, cutoff."""
+    """A site of ours. `calendar`: pickups [{weekday, at}], pickup_grace_s, workdays, holidays, cutoff, services."""
 
     site: str
     name: str

@@ -51,7 +51,7 @@ class GatewayIn(Body):
 
 
 class SiteIn(Body):
-    """One of our own sites. Calendar: pickups [{weekday, at}], pickup_grace_s, workdays, holidays, cutoff."""
+    """One of our own sites. Calendar: pickups [{weekday, at}], pickup_grace_s, workdays, holidays, cutoff, services."""
 
     site: Annotated[str, Field(max_length=32)]
     name: Line

@@ -35,7 +35,7 @@ from server.rules.facts import (
     Unit,
     interval,
 )
-from server.rules.payloads import payload_from
+from server.rules.payload_json import payload_from
 from tests.conftest import ROOT
 
 STORIES = ROOT / "firmware_sim" / "stories"

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.rules.facts import ActKind, StatementKind
-from server.rules.payloads import INT_MAX, PAYLOAD_OF, TEXT_MAX, PayloadError, payload_from, payload_to
+from server.rules.payload_json import INT_MAX, TEXT_MAX, PayloadError, payload_from, payload_to
+from server.rules.payloads import PAYLOAD_OF
 from tests.server.rules.build import act, at, say
 
 kinds = st.sampled_from(sorted(PAYLOAD_OF))

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from server.rules.authority import Role
+from server.rules.tracking.decode import decode, words
 from tests.server.web.town import HAMBURG, Somebody, Tag, Town, order, said
 from wire.batch import GatewayClass, Place, PlaceSource
 
@@ -219,6 +220,7 @@ def test_every_physical_step_can_be_read_as_proved(town: Town) -> None:
     assert [row[0] for row in answer["activation_ladder"]] == ["proved", "supported", "stated", "unknown"]
     [number] = answer["tracking"]
     assert number["words"] == "the carrier's number"
+    assert number["read_as"] == words(decode(number["number"]))
 
 
 def test_the_ladder_of_activation(town: Town) -> None:
