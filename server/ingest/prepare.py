@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from server.ingest import metrics
 from server.ingest.columns import Refusal, Runs, columns
 from server.ingest.resolve import Resolver, Verdict
 from server.ingest.rows import KEPT, Rows, sighting_rows, unresolved_rows
@@ -72,16 +73,21 @@ class Prepared:
 
 def prepare(entries: Sequence[Entry], resolver: Resolver, now: datetime) -> Prepared:
     """The set as rows. Entries whose records are unsound come back refused."""
-    rows, refused = columns([Runs(entry.sightings, entry.frames) for entry in entries], int(now.timestamp() * 1000))
-    told = tuple(entry.refused(refused[n]) if n in refused else entry for n, entry in enumerate(entries))
-    resolved = resolver.resolve(rows.frames)
+    with metrics.STEPS["columns"].time():
+        rows, refused = columns([Runs(entry.sightings, entry.frames) for entry in entries], int(now.timestamp() * 1000))
+        told = tuple(entry.refused(refused[n]) if n in refused else entry for n, entry in enumerate(entries))
+    with metrics.STEPS["resolve"].time():
+        resolved = resolver.resolve(rows.frames)
     counts = np.bincount(resolved.verdict, minlength=len(Verdict))
     kept = [verdict for verdict in KEPT if counts[verdict]]
+    with metrics.STEPS["rows"].time():
+        sightings = Lump(SIGHTINGS, *sighting_rows(rows, resolved))
+        unresolved = tuple(Lump(*unresolved_rows(rows, resolved, verdict)) for verdict in kept)
     return Prepared(
         entries=told,
         received_at=now,
-        sightings=Lump(SIGHTINGS, *sighting_rows(rows, resolved)),
-        unresolved=tuple(Lump(*unresolved_rows(rows, resolved, verdict)) for verdict in kept),
+        sightings=sightings,
+        unresolved=unresolved,
         not_kept={
             verdict: int(counts[verdict])
             for verdict in Verdict

@@ -6,7 +6,8 @@ back may be answered once the caller has committed, not before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,9 +16,10 @@ import psycopg
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine
 
+from server.ingest import metrics
 from server.ingest.prepare import Lump, Prepared
 from server.ingest.verify import Entry
-from server.store import copying, ledger
+from server.store import copying, ledger, partitions
 from server.store.db import transaction
 from server.store.ledger import BatchKey, DeadLetter, LedgerRow, NewBatch, OutboxKey
 from server.store.partitions import Covered
@@ -47,7 +49,7 @@ def store_set(engine: Engine, covered: Covered, prepared: Prepared, on_stored: I
     """The set in a transaction of its own, committed; partitions that it needs are made before."""
     covered.cover(prepared.days(), prepared.received_at)
     try:
-        with transaction(engine) as tx:
+        with _committed(engine) as tx:
             return store(tx, prepared, on_stored)
     except psycopg.errors.CheckViolation as error:
         # PostgreSQL says this of a row that no partition takes, and of a constraint, which would have a name.
@@ -55,8 +57,16 @@ def store_set(engine: Engine, covered: Covered, prepared: Prepared, on_stored: I
             raise
     covered.forget()  # retention dropped what we knew
     covered.cover(prepared.days(), prepared.received_at)
-    with transaction(engine) as tx:
+    with _committed(engine) as tx:
         return store(tx, prepared, on_stored)
+
+
+@contextmanager
+def _committed(engine: Engine) -> Iterator[Connection]:
+    """A transaction whose commit is timed."""
+    with ExitStack() as commit, transaction(engine) as tx:
+        yield tx
+        commit.enter_context(metrics.STEPS["commit"].time())
 
 
 def store(tx: Connection, prepared: Prepared, on_stored: Iterable[OnStored]) -> Stored:
@@ -65,17 +75,21 @@ def store(tx: Connection, prepared: Prepared, on_stored: Iterable[OnStored]) -> 
     The days of its sightings are covered by partitions already.
     """
     first = _first_of_each_key(prepared.entries)
-    added = ledger.add(tx, _ledger_rows(prepared, first))
+    with metrics.STEPS["ledger"].time():
+        added = ledger.add(tx, _ledger_rows(prepared, first))
     numbers = np.zeros(len(prepared.entries), np.int64)
     for key, no in added.items():
         numbers[first[key]] = no
-    sightings = _copy(tx, prepared.sightings, numbers)
-    unresolved = sum(len(_copy(tx, lump, numbers)) for lump in prepared.unresolved)
-    ledger.bury(tx, _letters(prepared.entries, numbers))
-    outcomes = _outcomes(tx, prepared.entries, first, added)
-    marks = ledger.settle(tx, {entry.key.outbox for entry in prepared.entries})
-    if len(sightings):
-        _tell(tx, sightings, on_stored, prepared.received_at)
+    with metrics.STEPS["copy"].time():
+        sightings = _copy(tx, prepared.sightings, numbers)
+        unresolved = sum(len(_copy(tx, lump, numbers)) for lump in prepared.unresolved)
+    with metrics.STEPS["settle"].time():
+        ledger.bury(tx, _letters(prepared.entries, numbers))
+        outcomes = _outcomes(tx, prepared.entries, first, added)
+        marks = ledger.settle(tx, {entry.key.outbox for entry in prepared.entries})
+    with metrics.STEPS["hooks"].time():
+        if len(sightings):
+            _tell(tx, sightings, on_stored, prepared.received_at)
     return Stored(outcomes, marks, len(sightings), unresolved)
 
 

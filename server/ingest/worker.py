@@ -23,6 +23,8 @@ from server.ingest import metrics
 from server.ingest.columns import Refusal
 from server.ingest.inbox import Delivery
 from server.ingest.keyring import REFRESH_S, Keyring, Keys
+from server.ingest.lag import Freshest
+from server.ingest.limits import RATE, Limits, Rate
 from server.ingest.patience import pauses, words
 from server.ingest.prepare import Prepared, prepare, refused_alone
 from server.ingest.receipts import Message, receipts
@@ -31,6 +33,8 @@ from server.ingest.storing import HookError, OnStored, Stored, store_set
 from server.ingest.verify import Dropped, Entry, check
 from server.store.db import transaction
 from server.store.partitions import Covered
+from wire import topics
+from wire.batch import Clock
 
 POISON: Final = "poison"
 # How often an unknown gateway may make us look whether it was enrolled a moment ago.
@@ -80,12 +84,19 @@ class Worker:
         monotonic: Callable[[], float],
         wait: Wait,
         log: Any,
+        rate: Rate = RATE,
     ) -> None:
-        self._engine, self._keys, self._ring, self._answer = engine, keys, ring, answer
+        self._engine, self._keys, self._answer = engine, keys, answer
         self._on_stored, self._clock, self._monotonic = tuple(on_stored), clock, monotonic
         self._wait, self._log = wait, log
         self._covered = Covered(engine)
         self._looked_at_s = monotonic()
+        self._limits = Limits(rate)
+        self._take_over(ring)
+        self.freshest = Freshest()
+        """How old the freshest batch of late was, for whoever asks how late we are."""
+        self.stored = 0
+        """Rows committed to the table of sightings."""
 
     # --- the first step: make ready
 
@@ -96,10 +107,11 @@ class Worker:
         """
         before = self._ring
         self._renew_keyring(REFRESH_S)
-        with metrics.STEP_S.labels("verify").time():
+        with metrics.STEPS["verify"].time():
             entries = self._verify(deliveries)
-        with metrics.STEP_S.labels("prepare").time():
-            parts = list(self._prepare(entries, self._ring, self._clock()))
+        now = self._clock()
+        self._note_age(entries, now)
+        parts = list(self._prepare(entries, self._ring, now))
         new_lots = [lot for no, lot in self._ring.lots.items() if no not in before.lots]
         return Ready(deliveries, parts, new_lots, self._ring.server_key)
 
@@ -111,25 +123,48 @@ class Worker:
         self._looked_at_s = now_s
         try:
             with transaction(self._engine) as tx:
-                self._ring = self._keys.renew(tx, self._ring)
+                ring = self._keys.renew(tx, self._ring)
         except SQLAlchemyError as error:
             self._log.warning("keys_not_renewed", error=words(error))
+        else:
+            if ring is not self._ring:
+                self._take_over(ring)
+
+    def _take_over(self, ring: Keyring) -> None:
+        self._ring = ring
+        self._enrolled = frozenset(map(topics.batch, ring.gateways))
+        self._limits.keep(self._enrolled)
 
     def _verify(self, deliveries: Sequence[Delivery]) -> list[Entry]:
-        checked = [check(each.topic, each.payload, self._ring.gateways) for each in deliveries]
+        checked = [self._check(each) for each in deliveries]
         if Dropped.UNKNOWN_GATEWAY in checked:
             # Perhaps it was enrolled a moment ago: its first batch should not have to come twice.
             self._renew_keyring(_LOOK_AGAIN_S)
             for n, each in enumerate(deliveries):
                 if checked[n] is Dropped.UNKNOWN_GATEWAY:
-                    checked[n] = check(each.topic, each.payload, self._ring.gateways)
+                    checked[n] = self._check(each)
         entries: list[Entry] = []
         for result in checked:
             if isinstance(result, Dropped):
                 metrics.DROPPED.labels(result).inc()
             else:
                 entries.append(result)
+        metrics.DELIVERIES.inc(len(deliveries))
+        metrics.BYTES.inc(sum(len(each.payload) for each in deliveries))
         return entries
+
+    def _check(self, delivery: Delivery) -> Entry | Dropped:
+        """The limit is asked before the signature: it is there to spare the processor."""
+        topic, payload = delivery.topic, delivery.payload
+        if topic in self._enrolled and not self._limits.take(topic, len(payload), delivery.arrived_s):
+            return Dropped.RATE
+        return check(topic, payload, self._ring.gateways)
+
+    def _note_age(self, entries: Sequence[Entry], now: datetime) -> None:
+        """The age of the freshest batch whose gateway knows the time."""
+        sent_ms = max((each.sent_at_ms for each in entries if each.clock is Clock.GOOD), default=None)
+        if sent_ms is not None:
+            self.freshest.saw(now.timestamp() - sent_ms / 1000, self._monotonic())
 
     def _prepare(self, entries: Sequence[Entry], ring: Keyring, now: datetime) -> Iterator[Prepared]:
         if not entries:
@@ -140,6 +175,7 @@ class Worker:
             if len(entries) == 1:
                 yield self._isolated(entries[0], error, now)
                 return
+            metrics.HALVED.inc()
             middle = len(entries) // 2
             yield from self._prepare(entries[:middle], ring, now)
             yield from self._prepare(entries[middle:], ring, now)
@@ -158,13 +194,14 @@ class Worker:
 
         Raises GivenUpError: a set that is not stored as a whole was not acknowledged.
         """
-        with metrics.STEP_S.labels("store").time():
-            stored = [done for part in ready.parts for done in self._store(part)]
+        stored = [done for part in ready.parts for done in self._store(part)]
         if ready.deliveries:
-            self._answer(ready.deliveries, [message for done in stored for message in receipts(done, ready.server_key)])
+            with metrics.STEPS["answer"].time():
+                messages = [message for done in stored for message in receipts(done, ready.server_key)]
+                self._answer(ready.deliveries, messages)
             metrics.SET_BATCHES.observe(len(ready.deliveries))
-            metrics.LAG.set(self._monotonic() - ready.deliveries[0].arrived_s)
         for done in stored:
+            self.stored += done.sightings
             _count_stored(done)
         for part in ready.parts:
             _count_frames(part.not_kept)
@@ -188,6 +225,7 @@ class Worker:
     def _store_apart(self, prepared: Prepared, error: Exception) -> list[Stored]:
         count = len(prepared.entries)
         if count > 1:
+            metrics.HALVED.inc()
             middle = count // 2
             return self._store(prepared.between(0, middle)) + self._store(prepared.between(middle, count))
         (entry,) = prepared.entries
