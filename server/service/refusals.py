@@ -112,6 +112,8 @@ WORDS: Final[Mapping[str, Words]] = {
     "channel_limit": Words(_C, "There are {limit} channels already.", "Remove one first."),
     "webhook_unsafe": Words(_I, "This address cannot take our messages: {detail}.", "Use a public https address."),
     "period_invalid": Words(_I, "The period is not valid: {detail}.", "Ask for at most 31 days, from before to."),
+    "live_limit": Words(_L, "You watch {limit} tags live already.", "Close one of those pages, then reload this one."),
+    "live_full": Words(_L, "Too many people watch their tags just now.", "Reload from time to time instead."),
     # The factory
     "lot_file_invalid": Words(_I, "This is no lot file.", "It is the factory's lot.json: lot, k_lot and k_factory."),
     "lot_unknown": Words(_N, "There is no lot {lot}.", "Import the lot's keys first (lot import)."),

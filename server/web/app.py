@@ -15,6 +15,7 @@ from server.web.api import PREFIX, health, router
 from server.web.errors import Breakage
 from server.web.headers import SecurityHeaders
 from server.web.limits import BodyLimit, RateLimiter
+from server.web.live import Live
 
 
 class Beside(Protocol):
@@ -31,6 +32,7 @@ class Beside(Protocol):
 
 def create_app(house: House, beside: Callable[[House], Beside] | None = None) -> FastAPI:
     """The application; `beside` is started and stopped with it."""
+    live = Live(house.engine, house.dice(8).hex())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -38,7 +40,8 @@ def create_app(house: House, beside: Callable[[House], Beside] | None = None) ->
         if company:
             company.start()
         try:
-            yield
+            async with live.running():
+                yield
         finally:
             if company:
                 company.stop()
@@ -54,6 +57,7 @@ def create_app(house: House, beside: Callable[[House], Beside] | None = None) ->
     )
     app.state.house = house
     app.state.rates = RateLimiter(house.clock)
+    app.state.live = live
     errors.install(app)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
+from sqlalchemy import Connection
 
 from server.rules.authority import STAFF, Role
 from server.service import accounts
@@ -123,7 +125,8 @@ def public() -> Public:
     return Public()
 
 
-Owner = Annotated[Caller, Depends(only(Role.OWNER))]
+OWNERS: Final = only(Role.OWNER)
+Owner = Annotated[Caller, Depends(OWNERS)]
 Staff = Annotated[Caller, Depends(only(*STAFF))]
 Operator = Annotated[Caller, Depends(only(Role.OPERATOR))]
 SignedIn = Annotated[Caller, Depends(only(*Role))]
@@ -150,6 +153,19 @@ def caller_of(request: Request, *, must_be_ours: bool = True) -> Caller | None:
     rates_of(request).take("any", f"account {who.account_no}" if who else household_of(request))
     request.state.caller = who
     return who
+
+
+def still(request: Request, tx: Connection, now: datetime, access: Access) -> None:
+    """Whoever opened an answer that goes on may still read it. Refusals: sign_in_needed, token_invalid, not_yours."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        account = accounts.account_of_api_token(tx, token.strip()[:256], now)
+        if account is None:
+            raise refuse("token_invalid")
+    else:
+        session = accounts.session(tx, request.cookies.get(COOKIE, "")[:256], now)
+        account = session.account if session else None
+    access.check(accounts.caller(account) if account else None)
 
 
 def _by_token(request: Request, house: House, token: str) -> Caller:

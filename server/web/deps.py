@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from server.service.accounts import household
 from server.service.house import House
 from server.web.limits import RateLimiter
+from server.web.live import Live
 
 
 def house_of(request: Request) -> House:
@@ -23,6 +24,13 @@ def rates_of(request: Request) -> RateLimiter:
     rates = request.app.state.rates
     assert isinstance(rates, RateLimiter), "made in create_app"
     return rates
+
+
+def live_of(request: Request) -> Live:
+    """The process's live streams."""
+    live = request.app.state.live
+    assert isinstance(live, Live), "made in create_app"
+    return live
 
 
 def address_of(request: Request) -> str:

@@ -36,6 +36,7 @@ OWN_STATUS: Final[Mapping[str, int]] = {
     "too_many": 429,
     "too_many_claims": 429,
     "sign_in_throttled": 429,
+    "live_limit": 429,
     "broken": 500,
 }
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from server import wiring
 from server.rules.policy import PROFILES
@@ -13,8 +15,20 @@ from server.service.house import House
 from server.settings import Settings
 from server.web.app import Beside, create_app
 
-# A request takes a second; whoever streams longer is cut off, so that a restart does not wait for them.
+# A request takes a second; whoever takes longer is cut off, so that a restart does not wait for them.
 GRACE_S = 5
+
+
+class Server(uvicorn.Server):
+    """Says goodbye to the live streams before it waits for open answers: those would never end by themselves."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.state.live.close()
+        await super().shutdown(sockets)
 
 
 def run(settings: Settings, beside: Callable[[House], Beside] | None = None) -> None:
@@ -30,8 +44,9 @@ def run(settings: Settings, beside: Callable[[House], Beside] | None = None) -> 
         dice=wiring.dice,
         policy=PROFILES[settings.policy_profile],
     )
+    app = create_app(house, beside)
     config = uvicorn.Config(
-        create_app(house, beside),
+        app,
         host=settings.host,
         port=settings.port,
         log_config=None,  # the log is set up already
@@ -41,6 +56,6 @@ def run(settings: Settings, beside: Callable[[House], Beside] | None = None) -> 
     )
     structlog.get_logger(__name__).info("web_starts", url=settings.base_url)
     try:
-        uvicorn.Server(config).run()
+        Server(config, app).run()
     finally:
         engine.dispose()

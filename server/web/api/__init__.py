@@ -9,6 +9,7 @@ from server.web.api.channels import router as channels
 from server.web.api.claims import router as claims
 from server.web.api.found import router as found
 from server.web.api.gateways import router as gateways
+from server.web.api.live import router as live
 from server.web.api.orders import router as orders
 from server.web.api.session import router as session
 from server.web.api.support import router as support
@@ -20,6 +21,6 @@ PREFIX = "/api/v1"
 def router() -> APIRouter:
     """Every route of the API."""
     api = APIRouter(prefix=PREFIX)
-    for chapter in (session, accounts, tags, claims, channels, found, orders, support, gateways):
+    for chapter in (session, accounts, tags, live, claims, channels, found, orders, support, gateways):
         api.include_router(chapter)
     return api

@@ -37,6 +37,7 @@ TABLE: dict[str, set[str]] = {
     "GET /api/v1/tags": OWNER,
     "GET /api/v1/tags/{serial}": OWNER,
     "GET /api/v1/tags/{serial}/history": OWNER,
+    "GET /api/v1/tags/{serial}/live": OWNER,
     "GET /api/v1/tags/{serial}/receipt": OWNER,
     "PUT /api/v1/tags/{serial}/name": OWNER,
     "POST /api/v1/tags/{serial}/release": OWNER,
