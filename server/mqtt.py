@@ -20,6 +20,8 @@ Message = paho.MQTTMessage
 ErrorCode = MQTTErrorCode
 
 KEEPALIVE_S: Final = 30
+# A broker that is there answers at once; one that is not must not hold up whoever asks.
+ANSWER_S: Final = 5
 # Back-off of paho's own reconnecting: quick after a restart of the broker, patient while it is away.
 RETRY_MIN_S: Final = 1
 RETRY_MAX_S: Final = 15
@@ -27,17 +29,21 @@ RETRY_MAX_S: Final = 15
 
 def new_client(url: str, client_id: str, *, ca_file: Path | None = None, version5: bool = True) -> paho.Client:
     """A client with user, password and TLS as the URL says; its callbacks are still to be set, then `connect`."""
-    where = urlsplit(url)
     version = MQTTProtocolVersion.MQTTv5 if version5 else MQTTProtocolVersion.MQTTv311
     # MQTT 5 says per connection whether the session goes on; in 3.1.1 the client itself says it here.
     clean = None if version5 else False
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id, clean_session=clean, protocol=version)
+    _identify(client, url, ca_file)
+    client.reconnect_delay_set(RETRY_MIN_S, RETRY_MAX_S)
+    return client
+
+
+def _identify(client: paho.Client, url: str, ca_file: Path | None) -> None:
+    where = urlsplit(url)
     if where.username:
         client.username_pw_set(unquote(where.username), unquote(where.password or ""))
     if where.scheme == "mqtts":
         client.tls_set_context(ssl.create_default_context(cafile=ca_file))
-    client.reconnect_delay_set(RETRY_MIN_S, RETRY_MAX_S)
-    return client
 
 
 def address(url: str) -> tuple[str, int]:
@@ -60,3 +66,20 @@ def connect_lasting(client: paho.Client, url: str, *, receive_max: int, session_
     properties.ReceiveMaximum = receive_max
     properties.SessionExpiryInterval = session_s
     client.connect(host, port, KEEPALIVE_S, clean_start=False, properties=properties)
+
+
+def end_session(url: str, client_id: str, *, ca_file: Path | None = None) -> None:
+    """Makes the broker forget what it keeps for this client id, and cuts off whoever has it now. Raises OSError."""
+    said: list[bool] = []
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2, client_id, clean_session=True, protocol=MQTTProtocolVersion.MQTTv311
+    )
+    _identify(client, url, ca_file)
+    client.on_connect = lambda _client, _data, _flags, reason, _properties: said.append(not reason.is_failure)
+    client.connect(*address(url), KEEPALIVE_S)
+    for _ in range(ANSWER_S):
+        if said or client.loop(1.0) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            break
+    client.disconnect()
+    if said != [True]:
+        raise ConnectionError("the broker did not accept the connection")

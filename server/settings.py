@@ -24,6 +24,9 @@ PREFIX: Final = "HEARSIGHT_"
 FOREIGN_PREFIXES: Final = ("HEARSIGHT_GATEWAY_", "HEARSIGHT_DEMO_")
 FOREIGN: Final = frozenset({"HEARSIGHT_TOKEN", "HEARSIGHT_SERVER"})
 
+# Each may fill a core and holds up to five connections to the database; PostgreSQL allows a hundred by default.
+WORKERS_MAX: Final = 16
+
 
 def _text(value: str) -> str:
     return value
@@ -44,6 +47,13 @@ def _positive(value: str) -> int:
     number = int(value)
     if number < 1:
         raise ValueError("a whole number from 1 up")
+    return number
+
+
+def _workers(value: str) -> int:
+    number = int(value)
+    if not 1 <= number <= WORKERS_MAX:
+        raise ValueError(f"a whole number from 1 to {WORKERS_MAX}")
     return number
 
 
@@ -130,6 +140,10 @@ class Settings:
     lag_max_s: int = _setting(
         "Seconds that sightings may arrive late before the ingest's health is red.",
         _positive, default=60, example="300",
+    )  # fmt: skip
+    ingest_workers: int = _setting(
+        "Processes that bring batches from the broker to the database. More than one needs Mosquitto.",
+        _workers, default=1, example="2",
     )  # fmt: skip
     base_url: str = _setting(
         "How people and gateways reach the web server; stands in links, messages and enrolment tokens.",

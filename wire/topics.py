@@ -21,6 +21,11 @@ ALL_STATES: Final = f"{_ROOT}/+/state"
 ALL_ANSWERS: Final = f"{_ROOT}/+/answer"
 
 
+def shared(group: str, topic_filter: str) -> str:
+    """A subscription that its group shares: each message goes to one of its members (MQTT 5, 4.8.2)."""
+    return f"$share/{group}/{topic_filter}"
+
+
 def _topic(gateway: str, kind: str) -> str:
     if not _GATEWAY_ID.match(gateway):
         raise WireError("gateway_id", "a gateway's id has 1 to 32 small letters, digits and inner hyphens")

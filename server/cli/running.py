@@ -6,14 +6,14 @@ import json
 import os
 from dataclasses import fields
 from importlib.metadata import version as version_of
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from server import wiring
 from server.cli.common import AsJson, say, settings, show
 from server.observe import set_up_log
-from server.settings import Settings, variable, without_userinfo
+from server.settings import Settings, load, variable, without_userinfo
 
 
 def add_to(app: typer.Typer) -> None:
@@ -49,13 +49,19 @@ def web() -> None:
     run(told, Edges)
 
 
-def ingest() -> None:
+def ingest(
+    workers: Annotated[int | None, typer.Option(help="How many; otherwise HEARSIGHT_INGEST_WORKERS.")] = None,
+    worker: Annotated[int | None, typer.Option(help="Run this one of them alone, counted from 1.")] = None,
+) -> None:
     """Run the way from the broker to the database. Waits for a database that `up`, `web` or `migrate` made ready."""
-    told = settings()
+    environ = dict(os.environ) | ({variable("ingest_workers"): str(workers)} if workers is not None else {})
+    told = load(environ)
     set_up_log(told.log_format)
-    from server.ingest.run import run
+    from server.ingest import run, several
 
-    run(told)
+    if told.ingest_workers > 1 and worker is None:
+        raise typer.Exit(several.run(told, environ))
+    run.run(told, worker or 1)
 
 
 def migrate() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,9 +20,7 @@ from server import mqtt
 from server.ingest import metrics
 from server.ingest.inbox import WAITING_MAX, Delivery, Inbox
 from server.ingest.receipts import Message
-from wire import topics
 
-CLIENT_ID: Final = "hearsight-ingest"
 # Gateways keep their batches until the receipt, so a session that ends loses nothing; it only saves sending twice.
 SESSION_S: Final = 24 * 3600
 RETRY_MIN_S: Final = 0.2
@@ -38,9 +37,18 @@ class Drain:
     """The connection. `run` is its thread; `answer` and the two stops may be called from any other."""
 
     def __init__(
-        self, url: str, inbox: Inbox, *, monotonic: Callable[[], float], log: Any, ca_file: Path | None = None
+        self,
+        url: str,
+        client_id: str,
+        subscription: str,
+        inbox: Inbox,
+        *,
+        monotonic: Callable[[], float],
+        log: Any,
+        ca_file: Path | None = None,
     ) -> None:
         self._url, self._ca_file, self._inbox = url, ca_file, inbox
+        self._client_id, self._subscription = client_id, subscription
         self._monotonic, self._log = monotonic, log
         self._answers: deque[tuple[Sequence[Delivery], Sequence[Message]]] = deque()
         self._wake_out, self._wake_in = socket.socketpair()
@@ -49,9 +57,25 @@ class Drain:
         self._client: mqtt.Client | None = None
         self._connection = 0  # counts connections; a delivery carries the number of its own
         self._read = 0
+        self._unconfirmed = 0  # receipts of this connection that the broker has not confirmed
         self._accepted = False
+        self.subscribed = threading.Event()
+        """Set while batches come to us."""
+        self._away_since_s: float | None = monotonic()
+        self._turned_s = monotonic()
         self._taking = True
         self._ended = False
+
+    @property
+    def away_s(self) -> float:
+        """How long there has been no connection; 0 while there is one."""
+        since_s = self._away_since_s
+        return 0.0 if since_s is None else self._monotonic() - since_s
+
+    @property
+    def stuck_s(self) -> float:
+        """How long its thread has not come round; a second while nothing happens."""
+        return self._monotonic() - self._turned_s
 
     def answer(self, deliveries: Sequence[Delivery], messages: Sequence[Message]) -> None:
         """After the commit: acknowledge these and send these, soon."""
@@ -79,20 +103,31 @@ class Drain:
                 self._serve(self._client)
             self._client = None
             self._connection += 1
-            metrics.CONNECTED.set(0)
+            self._note_away()
             failures = 0 if self._accepted else failures + 1
             if not self._ended:
                 self._pause(min(RETRY_MAX_S, RETRY_MIN_S * 2**failures))
 
+    def _note_away(self) -> None:
+        """What the broker did not confirm is forgotten with the client; the gateways ask again."""
+        self.subscribed.clear()
+        metrics.CONNECTED.set(0)
+        if self._away_since_s is None:
+            self._away_since_s = self._monotonic()
+        metrics.RECEIPTS_LOST.labels("connection").inc(self._unconfirmed)
+        self._unconfirmed = 0
+
     # --- one connection
 
     def _begin(self, *, version5: bool) -> None:
-        client = mqtt.new_client(self._url, CLIENT_ID, ca_file=self._ca_file, version5=version5)
+        client = mqtt.new_client(self._url, self._client_id, ca_file=self._ca_file, version5=version5)
         client.manual_ack_set(True)
         client.max_inflight_messages_set(_RECEIPTS_UNDER_WAY)
         client.max_queued_messages_set(_RECEIPTS_QUEUED)
         client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
+        client.on_publish = self._on_publish
         try:
             mqtt.connect_lasting(client, self._url, receive_max=WAITING_MAX, session_s=SESSION_S)
         except OSError as error:
@@ -119,6 +154,7 @@ class Drain:
 
     def _wait(self, client: mqtt.Client, sock: Any) -> None:
         """Until there is something to read, to write or to answer, or a second has gone."""
+        self._turned_s = self._monotonic()
         pending = getattr(sock, "pending", None)  # TLS may hold bytes that select does not see
         held = self._may_read() and pending is not None and pending() > 0
         readers: list[Any] = [self._wake_out, sock] if self._may_read() else [self._wake_out]
@@ -150,8 +186,14 @@ class Drain:
                     client.ack(delivery.mid, 1)
             for message in messages:
                 sent = client.publish(message.topic, message.payload, qos=1)
+                metrics.RECEIPTS.inc()
                 if sent.rc == mqtt.ErrorCode.MQTT_ERR_QUEUE_SIZE:
-                    metrics.RECEIPTS_LOST.inc()
+                    metrics.RECEIPTS_LOST.labels("queue_full").inc()
+                else:
+                    self._unconfirmed += 1
+
+    def _on_publish(self, _client: mqtt.Client, _data: Any, _mid: int, _reason: Any, _properties: Any) -> None:
+        self._unconfirmed -= 1
 
     def _on_connect(self, client: mqtt.Client, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
@@ -160,9 +202,23 @@ class Drain:
             return
         self._accepted = True
         metrics.CONNECTIONS.labels("made").inc()
-        metrics.CONNECTED.set(1)
-        client.subscribe(topics.ALL_BATCHES, qos=1)
+        client.subscribe(self._subscription, qos=1)
         self._log.info("broker_connected", session_present=flags.session_present, protocol=client.protocol.name)
+
+    def _on_subscribe(self, client: mqtt.Client, _data: Any, _mid: int, answers: Any, _properties: Any) -> None:
+        """Less than QoS 1 is no promise to deliver again what we did not acknowledge: the connection is tried again."""
+        if all(answer.value == 1 for answer in answers):
+            self.subscribed.set()
+            metrics.CONNECTED.set(1)
+            self._away_since_s = None
+            return
+        self._accepted = False
+        metrics.CONNECTIONS.labels("subscription_refused").inc()
+        self._log.error(
+            "subscription_refused", reason=", ".join(map(str, answers)),
+            do="The broker's access list must let the server read this (deploy/mosquitto.acl).",
+        )  # fmt: skip
+        client.disconnect()
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.Message) -> None:
         self._read += 1

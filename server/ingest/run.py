@@ -23,9 +23,10 @@ from server.ingest.inbox import Inbox
 from server.ingest.keyring import Keyring, Keys
 from server.ingest.patience import pauses, words
 from server.ingest.pipeline import Pipeline
+from server.ingest.seats import Seat, end_old_sessions, seats
 from server.ingest.telling import told
 from server.ingest.worker import Worker
-from server.refusal import Kind, Refusal, conflict
+from server.refusal import conflict, invalid
 from server.settings import Settings
 from server.store.db import transaction
 
@@ -35,38 +36,51 @@ log = structlog.get_logger("ingest")
 END_S: Final = 6.0
 
 
-def run(settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-    """Ingests until SIGTERM or SIGINT. Raises SystemExit after a crash.
+def run(settings: Settings, number: int = 1, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    """Ingests until SIGTERM or SIGINT, as worker `number` of those in the settings. Raises SystemExit after a crash.
 
-    Refusals: database_missing, broker_missing, ingest_port_taken, master_key_missing, master_key_wrong.
+    Refusals: database_missing, broker_missing, workers_need_mosquitto, worker_unknown, ingest_port_taken,
+    master_key_missing, master_key_wrong.
     """
-    if settings.mqtt_url is None:
-        raise Refusal(
-            Kind.INVALID, "broker_missing", "This command needs an MQTT broker.",
-            "Set HEARSIGHT_MQTT_URL, or start everything with: python -m server up",
-        )  # fmt: skip
+    seat = _seat(settings, number)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    engine = wiring.open_engine(settings, "hearsight ingest")
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, lambda *_: stop.set())
+    engine = wiring.open_engine(settings, f"hearsight {seat.name}")
     try:
-        _serve_counters(settings)
+        _serve_counters(settings, seat)
         loaded = _load_keys(settings, engine, stop)
-        if loaded and not _Process(settings, settings.mqtt_url, engine, *loaded, monotonic).run(stop):
+        if loaded and not _Process(settings, seat, engine, *loaded, monotonic).run(stop):
             raise SystemExit(1)
     finally:
         engine.dispose()
 
 
-def _serve_counters(settings: Settings) -> None:
+def _seat(settings: Settings, number: int) -> Seat:
+    if settings.mqtt_url is None:
+        raise invalid(
+            "broker_missing", "This command needs an MQTT broker.",
+            "Set HEARSIGHT_MQTT_URL, or start everything with: python -m server up",
+        )  # fmt: skip
+    all_of_them = seats(settings)
+    if not 1 <= number <= len(all_of_them):
+        raise invalid(
+            "worker_unknown", f"There is no worker {number} of {len(all_of_them)}.",
+            "Set HEARSIGHT_INGEST_WORKERS to how many there are; they are counted from 1.",
+        )  # fmt: skip
+    return all_of_them[number - 1]
+
+
+def _serve_counters(settings: Settings, seat: Seat) -> None:
     if settings.ingest_port is None:
         return
+    port = settings.ingest_port + seat.number - 1
     try:
-        start_http_server(settings.ingest_port, settings.host)
+        start_http_server(port, settings.host)
     except OSError:
         raise conflict(
-            "ingest_port_taken", f"Port {settings.ingest_port} for the counters of the ingest is taken.",
-            "Set HEARSIGHT_INGEST_PORT to another one.", str(settings.ingest_port),
+            "ingest_port_taken", f"Port {port} for the counters of the ingest is taken.",
+            "Set HEARSIGHT_INGEST_PORT to another one; each worker after the first takes the next.", str(port),
         ) from None  # fmt: skip
 
 
@@ -90,14 +104,19 @@ class _Process:
     def __init__(
         self,
         settings: Settings,
-        mqtt_url: str,
+        seat: Seat,
         engine: Engine,
         keys: Keys,
         ring: Keyring,
         monotonic: Callable[[], float],
     ) -> None:
+        assert settings.mqtt_url is not None
+        self._settings, self._seat = settings, seat
         self._inbox = Inbox()
-        self._drain = Drain(mqtt_url, self._inbox, monotonic=monotonic, log=log, ca_file=settings.mqtt_ca_file)
+        self._drain = Drain(
+            settings.mqtt_url, seat.client_id, seat.subscription(ring.server_key), self._inbox,
+            monotonic=monotonic, log=log, ca_file=settings.mqtt_ca_file,
+        )  # fmt: skip
         self._given_up = threading.Event()
         worker = Worker(
             engine, keys, ring, self._drain.answer, [told(settings.base_url)],
@@ -114,6 +133,7 @@ class _Process:
                 ("drain", self._drain.run),
                 ("prepare", self._pipeline.prepare_sets),
                 ("store", self._pipeline.store_sets),
+                ("old sessions", lambda: self._end_old_sessions(stop)),
             )
         }
         for thread in threads.values():
@@ -127,8 +147,17 @@ class _Process:
         threads["prepare"].join()
         self._drain.stop()
         threads["drain"].join()
+        threads["old sessions"].join()
         log.info("ended", unanswered=len(self._inbox))
         return not self._crashed
+
+    def _end_old_sessions(self, stop: threading.Event) -> None:
+        """Once the first worker is subscribed: what comes from now on is not lost with them."""
+        if self._seat.number == 1:
+            while not self._drain.subscribed.wait(0.2) and not stop.is_set():
+                pass
+            end_old_sessions(self._settings, self._seat.of, stop.wait, log)
+        stop.wait()
 
     def _guarded(self, name: str, work: Callable[[], None], stop: threading.Event) -> None:
         """A bug ends the whole process, so that whoever watches it starts it anew."""

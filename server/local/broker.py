@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Final
+from urllib.parse import urlsplit
 
 from server.local import children
 from server.refusal import Kind, Refusal, conflict
@@ -132,6 +133,13 @@ class OwnBroker:
             Kind.LATER, "broker_failed", f"The broker did not start: {last_words.strip()}",
             "Set HEARSIGHT_MQTT_URL to a broker of your own.",
         )  # fmt: skip
+
+
+def is_own(url: str, folder: Path) -> bool:
+    """Whether a URL leads to the embedded broker that keeps its port in this folder."""
+    where, remembered = urlsplit(url), folder / "port"
+    here = where.hostname in ("127.0.0.1", "localhost") and remembered.exists()
+    return here and remembered.read_text().strip() == str(where.port)
 
 
 def _port_for(folder: Path) -> int:

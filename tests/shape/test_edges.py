@@ -25,6 +25,7 @@ CLOCK_EDGES = {
     "*/__main__.py": "the door: a program's clock is made here and passed down",
     "gateway/clock.py": "the gateway's one wall clock, and the judge of how far it may be trusted",
     "server/ingest/run.py": "the process that ingests: how long a batch waited is measured from here",
+    "server/ingest/several.py": "how long a worker has run, and when it is started again",
     "server/local/*.py": "how long a child process may take to start or to end",
     "server/up.py": "how long a part has run, and when it is started again",
     "server/wiring.py": "the door of every process of the server: its clock is made here and passed down",

@@ -21,8 +21,10 @@ from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from paho.mqtt.enums import CallbackAPIVersion
 
+from server.ingest.seats import Seat
 from server.service.broker_list import password_hash, replace_file
 from tests.shape.tree import ROOT, text_of
 from wire import topics
@@ -217,6 +219,19 @@ def test_a_gateway_hears_only_what_is_for_it(broker: Broker) -> None:
     wait_for(lambda: len(north.heard) >= 2, "the gateway's own receipt and command")
     north.close()
     assert north.heard == [topics.receipt("north"), topics.command("north")]
+
+
+@pytest.mark.mosquitto
+def test_two_workers_share_what_no_gateway_can_take_from_them(broker: Broker) -> None:
+    """Mosquitto lets a gateway into any group and would give it its share, to drop it: the group's name is a secret."""
+    secret = Seat(1, 2).subscription(Ed25519PrivateKey.generate())
+    workers = [Ear(broker, "Server", "the server's own", secret) for _ in range(2)]
+    thief = Ear(broker, "north", "htron", topics.shared("ingest", topics.ALL_BATCHES))
+    publish(broker, "south", *[topics.batch("south")] * 6)
+    wait_for(lambda: sum(len(each.heard) for each in workers) >= 6, "the batches")
+    for each in (*workers, thief):
+        each.close()
+    assert [len(each.heard) for each in (*workers, thief)] == [3, 3, 0]
 
 
 @pytest.mark.mosquitto

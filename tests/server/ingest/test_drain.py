@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import paho.mqtt.client as paho
 import pytest
 import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from server.ingest import drain as draining
@@ -17,9 +18,12 @@ from server.ingest import metrics
 from server.ingest.drain import Drain
 from server.ingest.inbox import Delivery, Inbox
 from server.ingest.receipts import Message
+from server.ingest.seats import Seat
 from tests.fixtures.brokers import Broker, Mosquitto
 
 LOG = structlog.get_logger("test")
+ALONE = Seat(1, 1)
+SERVER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 TOPIC = "hearsight/1/gw/gw-1/batch"
 
 
@@ -33,9 +37,11 @@ def wait_until(is_so: Callable[[], bool], what: str, patience_s: float = 20) -> 
 class Running:
     """A drain in its thread."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, seat: Seat = ALONE) -> None:
         self.inbox = Inbox()
-        self.drain = Drain(url, self.inbox, monotonic=time.monotonic, log=LOG)
+        self.drain = Drain(
+            url, seat.client_id, seat.subscription(SERVER_KEY), self.inbox, monotonic=time.monotonic, log=LOG
+        )
         self.thread = threading.Thread(target=self.drain.run)
         self.thread.start()
 
@@ -59,10 +65,8 @@ def start(broker: Broker) -> Iterator[Callable[[], Running]]:
     made: list[Running] = []
 
     def _start() -> Running:
-        before = metrics.CONNECTIONS.labels("made")._value.get()
         made.append(Running(broker.url))
-        wait_until(lambda: metrics.CONNECTIONS.labels("made")._value.get() > before, "the connection")
-        time.sleep(0.3)  # the subscription is on its way
+        wait_until(made[-1].drain.subscribed.is_set, "the subscription")
         return made[-1]
 
     yield _start
