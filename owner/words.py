@@ -41,6 +41,8 @@ def where(tag: Json, now: datetime) -> str:
         lines.append(f"  reached us {moment(last['reached_us_at'], now)}, here since {moment(tag['here_since'], now)}")
     if tag["lost"] is not None:
         lines.append(f"  reported lost {moment(tag['lost']['since'], now)}")
+    if tag["late"] is not None:
+        lines.append(f"  {tag['late']['text']}")
     return "\n".join([*lines, f"  {tag['managed_note']}"])
 
 

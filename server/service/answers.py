@@ -45,6 +45,8 @@ from server.rules.timeline import Row, timeline
 from server.rules.tracking import decode as tracking_number
 from server.rules.verdicts import StatementVerdict
 from server.rules.weigh import Weighing, weigh
+from server.service import ingest_health
+from server.service.ingest_health import Late
 from server.service.refusals import refuse
 from server.store import acts, coverage, orders, sightings, statements, weighings
 from server.store.orders import StoredOrder, StoredSlot, slot_id
@@ -118,6 +120,7 @@ class OrderAnswer:
     tracking: tuple[Tracking, ...]
     timeline: tuple[Row, ...]
     replayed: bool
+    late: Late | None
     next_look_at: datetime | None
 
 
@@ -133,6 +136,7 @@ class CustomerAnswer:
     tracking: tuple[Tracking, ...]
     timeline: tuple[Row, ...]
     replayed: bool
+    late: Late | None
 
 
 def collect(tx: Connection, number: str, now: datetime) -> OrderFacts:
@@ -199,6 +203,7 @@ def for_staff(tx: Connection, number: str, policy: Policy, viewer: Viewer, now: 
         tracking=_tracking(facts),
         timeline=timeline(facts, policy, weighed, viewer),
         replayed=any(said.replay for said in facts.statements),
+        late=ingest_health.late(tx),
         next_look_at=weighed.next_look_at,
     )
 
@@ -215,6 +220,7 @@ def for_customer(tx: Connection, number: str, policy: Policy, now: datetime) -> 
         tracking=_tracking(facts),
         timeline=timeline(facts, policy, weighed, CUSTOMER),
         replayed=any(said.replay for said in facts.statements),
+        late=ingest_health.late(tx),
     )
 
 

@@ -34,6 +34,7 @@ WORDS: Final[Mapping[str, Words]] = {
     "too_many": Words(_L, "Too many requests of this kind.", "Wait {wait_s} seconds, then try again."),
     "broken": Words(_L, "Something of ours broke.", "Try again; if it stays so, tell us the reference."),
     "not_ready": Words(_L, "The service is not ready: {detail}.", "Try again in a minute."),
+    "ingest_behind": Words(_L, "{sentence}", "{do}"),
     # Who is asking
     "sign_in_needed": Words(_U, "This needs somebody who is signed in.", "Sign in, or send a valid API token."),
     "token_invalid": Words(_U, "This token is not valid, or no longer.", "Make a new one in the settings."),
@@ -111,9 +112,9 @@ WORDS: Final[Mapping[str, Words]] = {
     "channel_unknown": Words(_N, "There is no such channel of yours.", "See the list of your channels."),
     "channel_limit": Words(_C, "There are {limit} channels already.", "Remove one first."),
     "webhook_unsafe": Words(_I, "This address cannot take our messages: {detail}.", "Use a public https address."),
-    "period_invalid": Words(_I, "The period is not valid: {detail}.", "Ask for at most 31 days, from before to."),
     "live_limit": Words(_L, "You watch {limit} tags live already.", "Close one of those pages, then reload this one."),
     "live_full": Words(_L, "Too many people watch their tags just now.", "Reload from time to time instead."),
+    "period_invalid": Words(_I, "The period is not valid: {detail}.", "Ask for at most 31 days, from before to."),
     # The factory
     "lot_file_invalid": Words(_I, "This is no lot file.", "It is the factory's lot.json: lot, k_lot and k_factory."),
     "lot_unknown": Words(_N, "There is no lot {lot}.", "Import the lot's keys first (lot import)."),

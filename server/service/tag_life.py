@@ -16,8 +16,9 @@ from server.rules.policy import Policy
 from server.rules.steps import StepVerdict
 from server.rules.tag_state import Entered, states_of
 from server.rules.weigh import weigh
-from server.service import answers
+from server.service import answers, ingest_health
 from server.service.gateway_health import to_the_hour
+from server.service.ingest_health import Late
 from server.service.refusals import refuse
 from server.store import acts, coverage, lost, orders, ownership, sightings, units
 
@@ -70,6 +71,7 @@ class TagLife:
     last_heard_at: datetime | None
     heard_elsewhere_at: datetime | None
     at_our_sites: tuple[HeardAtSite, ...]
+    late: Late | None
     as_of: datetime
 
 
@@ -102,6 +104,7 @@ def tag_life(tx: Connection, serial: int, policy: Policy, now: datetime) -> TagL
         last_heard_at=max(filter(None, (here, elsewhere)), default=None),
         heard_elsewhere_at=elsewhere,
         at_our_sites=tuple(_at_site(row) for row in ours),
+        late=ingest_health.late(tx),
         as_of=now,
     )
 

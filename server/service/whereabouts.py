@@ -16,8 +16,9 @@ from sqlalchemy import Connection
 from server.rules.facts import Heard
 from server.rules.policy import Policy
 from server.rules.position import REASON, Age, Empty, Fix, WhereIs, where_is
-from server.service import owning, receipts
+from server.service import ingest_health, owning, receipts
 from server.service.caller import Caller
+from server.service.ingest_health import Late
 from server.service.receipts import Activated
 from server.service.refusals import refuse
 from server.store import coverage, lost, ownership, sightings, units
@@ -93,7 +94,10 @@ class LostState:
 
 @dataclass(frozen=True, slots=True)
 class TagAnswer:
-    """Where a tag is, as its owner reads it. `last` None: `empty` says why. `heard_at` counts also without a place."""
+    """Where a tag is, as its owner reads it. `last` None: `empty` says why. `heard_at` counts also without a place.
+
+    `late`: reports are on their way to us for longer than usual, so that silence is ours and not the tag's.
+    """
 
     serial: int
     name: str
@@ -108,6 +112,7 @@ class TagAnswer:
     lost: LostState | None
     as_of: datetime
     found_code: str
+    late: Late | None
     managed: bool = True
     managed_note: str = MANAGED_NOTE
 
@@ -126,6 +131,7 @@ class TagHistory:
     empty: NoPlace | None
     last_before: datetime | None
     next_after: datetime | None
+    late: Late | None
     as_of: datetime
 
 
@@ -139,8 +145,9 @@ def tags(tx: Connection, who: Caller, policy: Policy, now: datetime) -> tuple[Ta
     newest = sightings.last_heard(tx, serials)
     missed = {mark.serial: mark for mark in lost.living_among(tx, serials)}
     up = coverage.any_up(tx, now - _COVERAGE_LOOK, now)
+    late = ingest_health.late(tx)
     return tuple(
-        _answer(tx, each, rows[each.serial], newest.get(each.serial), missed.get(each.serial), up, policy, now)
+        _answer(tx, each, rows[each.serial], newest.get(each.serial), missed.get(each.serial), up, late, policy, now)
         for each in mine
     )
 
@@ -150,7 +157,8 @@ def tag(tx: Connection, who: Caller, serial: int, policy: Policy, now: datetime)
     mine = owning.owned(tx, who, serial)
     newest = sightings.last_heard(tx, [serial]).get(serial)
     up = coverage.any_up(tx, now - _COVERAGE_LOOK, now)
-    return _answer(tx, mine, sightings.heard(tx, [serial]), newest, lost.living(tx, serial), up, policy, now)
+    rows, late = sightings.heard(tx, [serial]), ingest_health.late(tx)
+    return _answer(tx, mine, rows, newest, lost.living(tx, serial), up, late, policy, now)
 
 
 def history(
@@ -187,6 +195,7 @@ def history(
         empty=_no_place(found),
         last_before=before,
         next_after=found.next_after,
+        late=ingest_health.late(tx, to_at, now),
         as_of=now,
     )  # fmt: skip
 
@@ -207,6 +216,7 @@ def _answer(
     newest: Hearing | None,
     missed: LostMark | None,
     gateways_up: bool,
+    late: Late | None,
     policy: Policy,
     now: datetime,
 ) -> TagAnswer:
@@ -234,6 +244,7 @@ def _answer(
         lost=LostState(missed.since, missed.message, missed.contact) if missed else None,
         as_of=now,
         found_code=unit.found_code,
+        late=late,
     )
 
 

@@ -16,6 +16,7 @@ from server.service import gateway_health, gateways
 from server.service.gateway_health import GatewayHealth
 from server.service.gateways import NewGateway, Registry
 from server.service.house import House
+from server.service.ingest_health import IngestHealth, ingest_health
 from server.service.refusals import refuse
 from server.store import coverage, keys
 from server.store.gateways import NewSite
@@ -74,6 +75,13 @@ def every_gateway(house: TheHouse, _: Staff) -> tuple[GatewayHealth, ...]:
     """How every gateway is: connected, scanning, hearing, and what waits or was dropped."""
     with house.work() as (tx, now):
         return gateway_health.every_gateway(tx, now)
+
+
+@router.get("/ingest", responses=refusals(*_OPERATOR))
+def ingest(house: TheHouse, _: Staff) -> IngestHealth:
+    """How late sightings arrive, and how each worker is that brings them."""
+    with house.work() as (tx, _now):
+        return ingest_health(tx)
 
 
 @router.get("/gateways/{gateway}", responses=refusals(*_OPERATOR, "gateway_unknown"))

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from server.observe import metrics
 from server.rules.authority import Role
 from server.service.caller import Caller
+from server.service.ingest_health import Word, ingest_health
 from server.service.refusals import refuse
 from server.store.migrations import require_newest
 from server.web.api.models import refusals
@@ -27,6 +28,13 @@ class Alive(BaseModel):
     status: str = "ok"
 
 
+class Ready(Alive):
+    """It can answer; `ingest` says whether sightings arrive, and how late they are."""
+
+    ingest: Word
+    ingest_behind_s: int | None
+
+
 @router.get("/health")
 def health(_: Anybody) -> Alive:
     """The process is alive; nothing else was looked at."""
@@ -34,14 +42,27 @@ def health(_: Anybody) -> Alive:
 
 
 @router.get("/ready", responses=refusals("not_ready"))
-def ready(house: TheHouse, _: Anybody) -> Alive:
-    """The database answers and has this version's tables."""
+def ready(house: TheHouse, _: Anybody) -> Ready:
+    """The database answers and has this version's tables. Says, too, how late sightings arrive: pages stay up then."""
     try:
         with house.work() as (tx, _now):
             require_newest(tx)
+            ingest = ingest_health(tx)
     except SQLAlchemyError:
         raise refuse("not_ready", detail="the database does not answer") from None
-    return Alive(status="ready")
+    return Ready(status="ready", ingest=ingest.word, ingest_behind_s=ingest.behind_s)
+
+
+@router.get("/ready/ingest", responses=refusals("not_ready", "ingest_behind"))
+def arriving(house: TheHouse, who: Anybody) -> Ready:
+    """As `/ready`, and sightings arrive in time: no worker is gone, and none is later than HEARSIGHT_LAG_MAX_S."""
+    said = ready(house, who)
+    late = said.ingest_behind_s is None or said.ingest_behind_s > house.settings.lag_max_s
+    if late or said.ingest in (Word.STOPPED, Word.PARTLY):
+        with house.work() as (tx, _now):
+            ingest = ingest_health(tx)
+        raise refuse("ingest_behind", sentence=ingest.sentence, do=ingest.do)
+    return said
 
 
 @router.get("/metrics", response_class=Response, responses=refusals("sign_in_needed", "not_yours"))

@@ -87,6 +87,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         "now": house.clock(),
         "csrf": getattr(request.state, "csrf", ""),
         "path": request.url.path,
+        "ingest": None,
         "done": unquote(request.cookies.get(DONE, ""))[:200],
         **values,
     }

@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from server.rules.findings.finding import Finding, Rule, Severity
 from server.rules.privacy import Viewer
 from server.service import answers, find, gateway_health, tag_life, viewing
+from server.service.ingest_health import ingest_health
 from server.web.api.models import NumberInPath, Serial
 from server.web.auth import Staff
 from server.web.deps import TheHouse
@@ -30,7 +31,8 @@ def box(request: Request, house: TheHouse, who: Staff, q: str = "") -> Response:
         newest = () if asked else find.newest(tx, house.policy, now)
         if found is not None:
             viewing.note(tx, who, f"find:{found.query}", now)
-    return page(request, "find.html", q=asked, found=found, newest=newest)
+        ingest = ingest_health(tx)
+    return page(request, "find.html", q=asked, found=found, newest=newest, ingest=ingest)
 
 
 @router.get("/order/{number}")
@@ -39,8 +41,9 @@ def case(request: Request, number: NumberInPath, house: TheHouse, who: Staff) ->
     with house.work() as (tx, now):
         viewing.note(tx, who, f"order:{number}", now)
         answer = answers.for_staff(tx, number, house.policy, Viewer(who.role), now)
+        ingest = ingest_health(tx)
     findings = merged(answer.findings)
-    return page(request, "case.html", order=answer, findings=findings, items=fold(answer.timeline))
+    return page(request, "case.html", order=answer, findings=findings, items=fold(answer.timeline), ingest=ingest)
 
 
 @router.get("/order/{number}/why")
@@ -48,7 +51,8 @@ def why(request: Request, number: NumberInPath, house: TheHouse, who: Staff) -> 
     with house.work() as (tx, now):
         viewing.note(tx, who, f"order:{number}", now)
         lines = answers.why(tx, number, house.policy, Viewer(who.role), now)
-    return page(request, "why.html", number=number, lines=lines)
+        ingest = ingest_health(tx)
+    return page(request, "why.html", number=number, lines=lines, ingest=ingest)
 
 
 @router.get("/tag/{serial}")
@@ -56,14 +60,15 @@ def tag(request: Request, serial: Serial, house: TheHouse, who: Staff) -> Respon
     with house.work() as (tx, now):
         viewing.note(tx, who, f"tag:{serial}", now)
         life = tag_life.tag_life(tx, serial, house.policy, now)
-    return page(request, "tag_life.html", life=life)
+        ingest = ingest_health(tx)
+    return page(request, "tag_life.html", life=life, ingest=ingest)
 
 
 @router.get("/gateways")
 def gateways(request: Request, house: TheHouse, _: Staff) -> Response:
     with house.work() as (tx, now):
-        health = gateway_health.every_gateway(tx, now)
-    return page(request, "gateways.html", gateways=health)
+        health, ingest = gateway_health.every_gateway(tx, now), ingest_health(tx)
+    return page(request, "gateways.html", gateways=health, ingest=ingest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ TABLE: dict[str, set[str]] = {
     "GET /api/v1/support/tags/{serial}": STAFF,
     "GET /api/v1/audit": AUDITORS,
     "GET /api/v1/gateways": STAFF,
+    "GET /api/v1/ingest": STAFF,
     "GET /api/v1/gateways/{gateway}": STAFF,
     "POST /api/v1/gateways": OPERATOR,
     "POST /api/v1/gateways/enrol": EVERYBODY,
@@ -78,6 +79,7 @@ TABLE: dict[str, set[str]] = {
     "POST /api/v1/sites": OPERATOR,
     "GET /health": EVERYBODY,
     "GET /ready": EVERYBODY,
+    "GET /ready/ingest": EVERYBODY,
     "GET /metrics": OPERATOR,  # and programs on this machine
 }
 PAGES: dict[str, set[str]] = {
