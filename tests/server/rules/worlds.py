@@ -23,7 +23,18 @@ from server.rules.facts import (
     StatementKind,
     Unit,
 )
-from server.rules.payloads import Contact
+from server.rules.payloads import (
+    About,
+    Assertion,
+    ChannelState,
+    Contact,
+    Offer,
+    OfferKind,
+    PromiseKind,
+    PromiseMade,
+    PublicText,
+    Wants,
+)
 from tests.server.rules.build import (
     GATEWAYS,
     NUMBER,
@@ -70,13 +81,36 @@ moments = st.builds(
 )
 slots = st.sampled_from((1, 2))
 
+VIEWS = (
+    Assertion(About.STEP, "with_us"),
+    Assertion(About.STEP, "left"),
+    Assertion(About.SERVICE, "ground"),
+    Assertion(About.SERVICE, "overnight"),
+    Assertion(About.ARRIVAL, by_when=at("Thu 00:00")),
+    Assertion(About.ARRIVAL, by_when=at("Sat 00:00")),
+)
+
 
 @st.composite
 def statements(draw: st.DrawFn, number: int) -> Statement:
     """One statement of any kind that rules read, about a slot or the whole order, with its own way of being dated."""
     said_at = draw(moments)
-    kind = draw(st.sampled_from(("bound", "packed", "label", "said", "scan", "promise", "contact", "end", "delivered")))
+    usual = ("bound", "packed", "label", "said", "scan", "promise", "contact", "end", "delivered")
+    kind = draw(st.sampled_from((*usual, "view", "offer", "asks_back", "keeps", "text", "channel")))
     made = {
+        "view": lambda: say(
+            StatementKind.ASSERTION,
+            said_at,
+            draw(st.sampled_from(VIEWS)),
+            source=draw(st.sampled_from((Source.STAFF, Source.STAFF, Source.SYSTEM, Source.CARRIER))),
+        ),
+        "offer": lambda: say(StatementKind.OFFER, said_at, Offer(draw(st.sampled_from(tuple(OfferKind))))),
+        "asks_back": lambda: say(StatementKind.REFUND_REQUESTED, said_at, source=Source.CUSTOMER),
+        "keeps": lambda: say(
+            StatementKind.PROMISE, said_at, PromiseMade(PromiseKind.ARRIVE, draw(moments), lapse="refund")
+        ),
+        "text": lambda: say(StatementKind.PUBLIC_TEXT, said_at, PublicText("soon", draw(st.sampled_from((None, 24))))),
+        "channel": lambda: say(StatementKind.CHANNEL_STATE, said_at, ChannelState("chat", draw(st.booleans()))),
         "bound": lambda: bound(said_at, draw(st.sampled_from((SERIAL, OTHER))), draw(slots)),
         "packed": lambda: say(StatementKind.PACKED, said_at, source=Source.WAREHOUSE),
         "label": lambda: label(said_at, draw(st.sampled_from((NUMBER, "other")))),
@@ -92,7 +126,11 @@ def statements(draw: st.DrawFn, number: int) -> Statement:
             draw(st.sampled_from(("ship", "reship", "number_live", "arrive", "reply", "refund"))),
             draw(moments),
         ),
-        "contact": lambda: say(StatementKind.CONTACT, said_at, Contact(draw(st.booleans()), "mail")),
+        "contact": lambda: say(
+            StatementKind.CONTACT,
+            said_at,
+            Contact(draw(st.booleans()), "mail", draw(st.booleans()), wants=draw(st.sampled_from(tuple(Wants)))),
+        ),
         "end": lambda: say(StatementKind.ORDER_CANCELLED, said_at),
         "delivered": lambda: say(StatementKind.DELIVERED, said_at),
     }[kind]()

@@ -1,0 +1,57 @@
+"""How long a customer waits: each stretch from a message that nobody has answered to a person's word.
+
+The clock runs in calendar hours: a target of one business day would hide two of the four waits of story T.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from server.rules.case import Case
+from server.rules.facts import Source, Statement, StatementKind
+from server.rules.payloads import Contact
+
+# What one of us says to a customer is an answer, in whichever form it was written down.
+_TOLD: Final = frozenset(
+    {
+        StatementKind.ASSERTION,
+        StatementKind.DISPATCHED,
+        StatementKind.LABEL_PRINTED,
+        StatementKind.NUMBER_GIVEN,
+        StatementKind.OFFER,
+        StatementKind.PROMISE,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """From a customer's first unanswered message to the answer; None: still waiting."""
+
+    asked: Statement
+    answered: Statement | None
+
+
+def is_answer(said: Statement) -> bool:
+    """True if a person of ours said something to the customer; a robot's receipt is no answer."""
+    if isinstance(said.payload, Contact):
+        return not said.payload.inbound and said.payload.person
+    return said.source is Source.STAFF and said.kind in _TOLD
+
+
+def asks(case: Case) -> tuple[Statement, ...]:
+    """Every message of the customer, in order of time."""
+    inbound = [s for s in case.statements if isinstance(s.payload, Contact) and s.payload.inbound]
+    return tuple(sorted(inbound, key=lambda s: (s.said_at, s.id)))
+
+
+def waits(case: Case) -> tuple[Wait, ...]:
+    """Every stretch of waiting, in order; messages sent meanwhile belong to the stretch that runs."""
+    answers = sorted((s for s in case.statements if is_answer(s)), key=lambda s: (s.said_at, s.id))
+    found: list[Wait] = []
+    for asked in asks(case):
+        if found and (found[-1].answered is None or found[-1].answered.said_at > asked.said_at):
+            continue
+        found.append(Wait(asked, next((a for a in answers if a.said_at > asked.said_at), None)))
+    return tuple(found)
