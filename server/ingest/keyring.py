@@ -16,10 +16,10 @@ from sqlalchemy import Connection
 
 from server.ingest.reresolve import Late, reresolve
 from server.ingest.resolve import LotKey, Resolver
+from server.ingest.signature import BatchSigner
 from server.ingest.verify import KnownGateway
 from server.store import gateways, keys, trusted
 from server.store.crypto import Vault
-from wire.signing import public_key
 
 # One small query each time; longer, and an operator who revokes a gateway would wonder.
 REFRESH_S: Final = 2.0
@@ -53,7 +53,7 @@ class Keys:
         return Keyring(
             revision=revision,
             gateways={
-                known.gateway: KnownGateway(known.no, known.gateway_class, public_key(known.public_key))
+                known.gateway: KnownGateway(known.no, known.gateway_class, BatchSigner(known.public_key))
                 for known in gateways.may_report(tx)
                 if known.public_key is not None
             },

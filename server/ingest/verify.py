@@ -13,14 +13,14 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from server.ingest.columns import Refusal
+from server.ingest.signature import BatchSigner
 from server.store.ledger import BatchKey
 from wire import topics
 from wire.batch import MAX_BYTES, MAX_SEQUENCE, Batch, Clock, Place, decode_batch
 from wire.errors import WireError
-from wire.signing import SIGNATURE_LEN, Domain, verify
+from wire.signing import SIGNATURE_LEN
 
 
 class Dropped(StrEnum):
@@ -41,7 +41,7 @@ class KnownGateway(NamedTuple):
 
     no: int
     gateway_class: int
-    public_key: Ed25519PublicKey
+    signer: BatchSigner
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def check(topic: str, payload: bytes, gateways: Mapping[str, KnownGateway]) -> E
     if known is None:
         return Dropped.UNKNOWN_GATEWAY
     try:
-        body = verify(known.public_key, Domain.BATCH, payload)
+        body = known.signer.body(payload)
     except WireError:
         return Dropped.SIGNATURE
     try:

@@ -24,6 +24,7 @@ ONLY_IN = {
     "alembic": ("server/store/**",),
     "apprise": ("server/notify/**",),
     "argon2": ("server/service/**",),
+    "nacl": ("server/ingest/signature.py",),
     "psycopg": ("server/store/**", "server/ingest/**", "bench/**"),
     "sqlalchemy": ("server/**", "bench/**"),
     "fastapi": ("server/web/**",),

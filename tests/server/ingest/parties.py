@@ -5,13 +5,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, insert
 
 from server.ingest.resolve import LotKey
+from server.ingest.signature import BatchSigner
 from server.ingest.verify import KnownGateway
 from server.store import keys
 from server.store.crypto import Vault
@@ -34,6 +35,7 @@ from wire.signing import Domain, sign
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
+RETENTION = timedelta(days=400)
 K_FACTORY = bytes(range(16))
 LOTS = [LotKey(no, bytes([no]) * 16) for no in range(1, 6)]
 HERE = Place(525_200_000, 134_050_000, 8, PlaceSource.FIXED)
@@ -82,7 +84,7 @@ class Gateway:
 
     @property
     def known(self) -> KnownGateway:
-        return KnownGateway(self.no, self.gateway_class, self.key.public_key())
+        return KnownGateway(self.no, self.gateway_class, BatchSigner(self.key.public_key().public_bytes_raw()))
 
     def body(self, *sightings: Sighting, sequence: int | None = None, **more) -> bytes:
         if sequence is None:
