@@ -19,6 +19,7 @@ import pytest
 from server.local import children
 from server.local.children import RunAs
 from server.up import RUNNING_FILE
+from tests.fixtures.brokers import Mosquitto
 
 # Two cores shared with others: what takes three seconds alone may take thirty.
 PATIENCE_S = 60.0
@@ -28,7 +29,9 @@ PARTS = {"up", "postgres", "broker", "ingest", "web"}
 class Up:
     """The command as a process, with a data folder of its own."""
 
-    def __init__(self, folder: Path, port: int, run_as: RunAs | None = None) -> None:
+    def __init__(self, folder: Path, port: int, run_as: RunAs | None = None, **env: str) -> None:
+        self.env = {"HEARSIGHT_DATA": str(folder), "HEARSIGHT_PORT": str(port)} | env
+        self.parts = PARTS
         self.folder = folder
         self.port = port
         self.run_as = run_as
@@ -38,12 +41,12 @@ class Up:
     def start(self) -> float:
         """Returns after how many seconds pages were served."""
         before = time.monotonic()
-        env = os.environ | {"HEARSIGHT_DATA": str(self.folder), "HEARSIGHT_PORT": str(self.port)}
+        env = os.environ | self.env
         line = children.guarded([sys.executable, "-m", "server", "up"], signal.SIGKILL, self.run_as)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(line, env=env, stdout=log, stderr=log, start_new_session=True, cwd="/")
         self.wait(self.serves)
-        self.wait(lambda: set(self.pids()) == PARTS)
+        self.wait(lambda: set(self.pids()) == self.parts)
         return time.monotonic() - before
 
     def serves(self) -> bool:
@@ -134,6 +137,24 @@ def test_it_heals_and_ends_in_order_and_starts_again(up: Up) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.mosquitto
+def test_several_workers_are_parts_of_the_house(tmp_path: Path, free_port: int, mosquitto: Mosquitto) -> None:
+    env = {"HEARSIGHT_MQTT_URL": mosquitto.url, "HEARSIGHT_INGEST_WORKERS": "2"}
+    up = Up(tmp_path / "data", free_port, **env)
+    up.parts = {"up", "postgres", "ingest-1", "ingest-2", "web"}
+    try:
+        up.start()
+        before = up.pids()
+        os.kill(before["ingest-2"], signal.SIGKILL)
+        up.wait(lambda: up.pids().get("ingest-2", before["ingest-2"]) != before["ingest-2"])
+        pids = up.pids()
+        assert pids["ingest-1"] == before["ingest-1"]
+    finally:
+        assert up.end(signal.SIGTERM) == 0, up.words()
+    assert left_behind(pids) == []
+
+
+@pytest.mark.e2e
 def test_a_signal_during_the_start(up: Up) -> None:
     env = os.environ | {"HEARSIGHT_DATA": str(up.folder), "HEARSIGHT_PORT": str(up.port)}
     with up.log.open("ab") as log:
@@ -173,6 +194,13 @@ def refused(folder: Path, **env: str) -> str:
 def test_a_taken_port_is_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert "(port_taken)" in refused(tmp_path / "data", HEARSIGHT_PORT=str(taken.getsockname()[1]))
+
+
+def test_several_workers_are_refused_on_the_own_broker(tmp_path: Path, free_port: int) -> None:
+    told = refused(tmp_path / "data", HEARSIGHT_PORT=str(free_port), HEARSIGHT_INGEST_WORKERS="2")
+    assert "(workers_need_mosquitto)" in told
+    assert "HEARSIGHT_MQTT_URL" in told
+    assert not (tmp_path / "data").exists(), "nothing was started"
 
 
 def test_one_data_folder_one_server(tmp_path: Path, free_port: int) -> None:

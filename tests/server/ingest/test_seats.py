@@ -16,6 +16,7 @@ from server import mqtt
 from server.ingest import metrics
 from server.ingest.inbox import Delivery
 from server.ingest.seats import Seat, end_old_sessions, seats
+from server.ingest.several import watched_workers
 from server.refusal import Refusal
 from server.settings import WORKERS_MAX, Settings, load
 from tests.fixtures.brokers import Embedded, Mosquitto
@@ -113,6 +114,23 @@ def test_sessions_of_workers_that_are_gone_are_ended_and_hold_nothing_back(
     assert [len(each.inbox) for each in again] == [0, 0]
     for each in again:
         each.stop()
+
+
+@pytest.mark.mosquitto
+def test_a_worker_that_cannot_stay_alive_gives_way_to_the_others(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """Away for a moment, it keeps its share; away for longer, the others get all that comes."""
+    first, second = (Running(mosquitto.url, Seat(number, 2)) for number in (1, 2))
+    for each in (first, second):
+        wait_until(each.drain.subscribed.is_set, "the subscription")
+    second.stop()
+    _, dying = watched_workers(told(tmp_path, 2, mosquitto.url), {})
+    dying.died(2.0)
+    publish(mosquitto, *[b"%d" % n for n in range(10)])
+    assert len(first.take(5)) == 5
+    dying.died(4.0)
+    publish(mosquitto, *[b"%d" % n for n in range(10, 20)])
+    assert [int(each.payload) for each in first.take(10)] == list(range(10, 20))
+    first.stop()
 
 
 def test_without_a_broker_it_is_tried_again_until_there_is_no_time(tmp_path: Path, free_port: int) -> None:
