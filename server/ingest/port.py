@@ -30,7 +30,7 @@ def serve(host: str, port: int, watch: Watch) -> Port:
     except OSError:
         raise conflict(
             "ingest_port_taken", f"Port {port} for the counters of the ingest is taken.",
-            f"Set {variable('ingest_port')} to another one.", str(port),
+            f"Set {variable('ingest_port')} to another one; each worker after the first takes the next.", str(port),
         ) from None  # fmt: skip
     threading.Thread(target=made.serve_forever, name="port", daemon=True).start()
     return made
