@@ -6,6 +6,7 @@ Started and stopped by the command `web`; every part fails for itself, is logged
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
@@ -21,8 +22,9 @@ from server.notify.mail import Mailer
 from server.service.house import House
 from server.service.letters import SEALED_LINK
 from server.store import keys
+from server.store.db import engine, url_of
+from server.sweep.housekeeping import KeptAlreadyError, keep_house
 from server.sweep.orders import sweep_orders
-from server.sweep.retention import sweep_old
 
 # Somebody waits for the message that their bicycle was heard.
 LETTERS_EVERY_S: Final = 1.0
@@ -82,7 +84,9 @@ class Edges:
             self._link = Link(settings.mqtt_url, client_id, log=log.warning, ca_file=settings.mqtt_ca_file)
             self._carrier = _carrier(house, self._registry, self._link, log)
             house.carrier = self._carrier
-        retention = timedelta(days=settings.retention_days)
+        self._house, self._log = house, log
+        # Connections of its own: a merge takes minutes, and those of the pages are few.
+        self._keepers = engine(url_of(house.engine), pool_size=2, application="hearsight housekeeping")
         self._rounds = [
             Every("letters", LETTERS_EVERY_S, lambda: deliver_due(house.engine, doors, house.clock), log),
             Every(
@@ -91,7 +95,7 @@ class Edges:
                 lambda: sweep_orders(house.engine, house.policy, house.clock, ORDERS_AT_ONCE),
                 log,
             ),
-            Every("old", OLD_EVERY_S, lambda: sweep_old(house.engine, retention, house.clock()), log),
+            Every("old", OLD_EVERY_S, self._keep_house, log),
         ]
         if self._carrier is not None:
             self._rounds.append(Every("carryings", CARRYINGS_EVERY_S, self._carrier.expire, log))
@@ -107,6 +111,15 @@ class Edges:
             each.stop()
         if self._link is not None:
             self._link.stop()
+        self._keepers.dispose()
+
+    def _keep_house(self) -> None:
+        retention = timedelta(days=self._house.settings.retention_days)
+        try:
+            done = keep_house(self._keepers, retention, self._house.clock(), time.sleep, lambda *_: None)
+        except KeptAlreadyError:
+            return  # another web process does, or somebody at the command line
+        self._log.info("house_kept", **{what.replace(" ", "_"): count for what, count in done.items() if count})
 
 
 def _carrier(house: House, registry: Registry, link: Link, log: Any) -> GatewayCarrier:

@@ -7,7 +7,7 @@ together, and that nothing was heard in a future in which nobody can check it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -71,6 +71,13 @@ class Columns:
 
     def __len__(self) -> int:
         return len(self.batch)
+
+    def since(self, horizon_ms: int) -> Columns:
+        """The rows heard at that moment or later."""
+        keep = self.heard_ms >= horizon_ms
+        if keep.all():
+            return self
+        return Columns(**{each.name: getattr(self, each.name)[keep] for each in fields(self)})
 
 
 def columns(batches: Sequence[Runs], now_ms: int) -> tuple[Columns, dict[int, Refusal]]:

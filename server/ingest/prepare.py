@@ -16,6 +16,7 @@ from server.ingest.resolve import Resolver, Verdict
 from server.ingest.rows import KEPT, Rows, sighting_rows, unresolved_rows
 from server.ingest.verify import Entry
 from server.store.copying import SIGHTINGS, CopyTarget
+from server.store.partitions import horizon
 
 _DAY_US: Final = 86_400_000_000
 _PG_EPOCH: Final = date(2000, 1, 1)
@@ -42,7 +43,8 @@ class Lump(NamedTuple):
 class Prepared:
     """Everything that one transaction will write, but for the numbers that only the ledger can give.
 
-    `not_kept` counts frames of each verdict that becomes no row (owned, near their owner, foreign, unknown type).
+    `not_kept` counts frames of each verdict that becomes no row (owned, near their owner, foreign, unknown
+    type, expired).
     """
 
     entries: tuple[Entry, ...]
@@ -71,14 +73,18 @@ class Prepared:
         )
 
 
-def prepare(entries: Sequence[Entry], resolver: Resolver, now: datetime) -> Prepared:
-    """The set as rows. Entries whose records are unsound come back refused."""
+def prepare(entries: Sequence[Entry], resolver: Resolver, now: datetime, retention: timedelta) -> Prepared:
+    """The set as rows. Entries whose records are unsound come back refused; frames that retention would remove at once
+    become no row.
+    """
     with metrics.STEPS["columns"].time():
-        rows, refused = columns([Runs(entry.sightings, entry.frames) for entry in entries], int(now.timestamp() * 1000))
+        came, refused = columns([Runs(entry.sightings, entry.frames) for entry in entries], int(now.timestamp() * 1000))
+        rows = came.since(int(horizon(now, retention).timestamp() * 1000))
         told = tuple(entry.refused(refused[n]) if n in refused else entry for n, entry in enumerate(entries))
     with metrics.STEPS["resolve"].time():
         resolved = resolver.resolve(rows.frames)
     counts = np.bincount(resolved.verdict, minlength=len(Verdict))
+    counts[Verdict.EXPIRED] = len(came) - len(rows)
     kept = [verdict for verdict in KEPT if counts[verdict]]
     with metrics.STEPS["rows"].time():
         sightings = Lump(SIGHTINGS, *sighting_rows(rows, resolved))

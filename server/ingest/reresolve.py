@@ -33,7 +33,9 @@ def reresolve(tx: Connection, k_factory: bytes, lots: Iterable[LotKey], network_
 
     Calling it twice changes nothing. What it moves keeps its batch, its times and its counts.
     """
-    partitions.cover(tx, unresolved.days(tx), now)
+    days = unresolved.days(tx)
+    partitions.hold(tx, days, now)
+    partitions.cover(tx, days, now)
     resolver = Resolver(k_factory, lots, network_id)
     rows, newest = 0, dict[int, int]()
     for frames in unresolved.distinct_frames(tx, _AT_ONCE):

@@ -51,6 +51,7 @@ class Verdict(IntEnum):
     NEAR_OWNER = 4  # gateways should have dropped it
     FOREIGN = 5  # another network's
     UNKNOWN_TYPE = 6
+    EXPIRED = 7  # heard before the horizon of retention; nobody looked what it is
 
 
 class LotKey(NamedTuple):

@@ -74,6 +74,7 @@ def store(tx: Connection, prepared: Prepared, on_stored: Iterable[OnStored]) -> 
 
     The days of its sightings are covered by partitions already.
     """
+    partitions.hold(tx, prepared.days(), prepared.received_at)
     first = _first_of_each_key(prepared.entries)
     with metrics.STEPS["ledger"].time():
         added = ledger.add(tx, _ledger_rows(prepared, first))

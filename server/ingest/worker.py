@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import psycopg
@@ -83,13 +83,14 @@ class Worker:
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
         wait: Wait,
+        retention: timedelta,
         log: Any,
         rate: Rate = RATE,
     ) -> None:
         self._engine, self._keys, self._answer = engine, keys, answer
         self._on_stored, self._clock, self._monotonic = tuple(on_stored), clock, monotonic
         self._wait, self._log = wait, log
-        self._covered = Covered(engine)
+        self._covered, self._retention = Covered(engine), retention
         self._looked_at_s = monotonic()
         self._limits = Limits(rate)
         self._take_over(ring)
@@ -170,7 +171,7 @@ class Worker:
         if not entries:
             return
         try:
-            yield prepare(entries, ring.resolver, now)
+            yield prepare(entries, ring.resolver, now, self._retention)
         except Exception as error:
             if len(entries) == 1:
                 yield self._isolated(entries[0], error, now)

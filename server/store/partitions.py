@@ -94,6 +94,26 @@ def cover(tx: Connection, days: Collection[date], now: datetime) -> None:
             there.append(new)
 
 
+def hold(tx: Connection, days: Collection[date], now: datetime) -> None:
+    """Before rows of these days are written, and before anything else is locked: waits while their month is merged.
+
+    Costs nothing for days of young months, which are nearly all that ever come. A month counts as old a day too early,
+    because whoever merges it may look at another clock.
+    """
+    for late in sorted({whole for each in days if not is_young(whole := month(each), now + _DAY)}):
+        tx.execute(_HOLD, {"kind": _LATE_LOCK, "month": month_number(late)})
+
+
+def month_number(whole: Partition) -> int:
+    """Months by number: one lock each."""
+    return whole.first.year * 12 + whole.first.month
+
+
+def close(tx: Connection, whole: Partition) -> None:
+    """Waits for whoever holds this month, and keeps others from it until the end of the transaction."""
+    tx.execute(_CLOSE, {"kind": _LATE_LOCK, "month": month_number(whole)})
+
+
 def attach(tx: Connection, new: Partition) -> None:
     """An empty partition. Its index comes with it."""
     tx.execute(text(f"create table {new.name} (like sightings including defaults including constraints)"))
@@ -142,7 +162,11 @@ def _parse(name: str) -> Partition:
 _EVERY: Final = text(
     """
     select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
-    where i.inhparent = 'sightings'::regclass
+    where i.inhparent = cast('sightings' as regclass)
 """.replace("::", r"\:\:")
 )
-_ONE_AT_A_TIME: Final = text("lock table sightings in share update exclusive mode")
+# Any number that only we use.
+_LATE_LOCK: Final = 0x4845_4153
+_HOLD: Final = text("select pg_advisory_xact_lock_shared(:kind, :month)")
+_CLOSE: Final = text("select pg_advisory_xact_lock(:kind, :month)")
+_ONE_AT_A_TIME: Final = text("lock table only sightings in share update exclusive mode")

@@ -44,7 +44,7 @@ def move_to_sightings(
     return [(serial, newest.astimezone(UTC), rows) for serial, newest, rows in moved]
 
 
-_DAYS: Final = text("select distinct (heard_at at time zone 'UTC')::date from unresolved_frames".replace("::", r"\:\:"))
+_DAYS: Final = text("select distinct cast(heard_at at time zone 'UTC' as date) from unresolved_frames")
 _FRAMES: Final = text("select distinct frame from unresolved_frames where frame > :after order by frame limit :limit")
 
 _ARRAYS: Final[dict[str, Any]] = {

@@ -20,6 +20,7 @@ from server.cli.app import main
 from server.local.postgres import programs
 from server.store import db, partitions
 from server.store.tables import metadata
+from server.sweep import housekeeping
 
 
 class Done(NamedTuple):
@@ -193,6 +194,37 @@ def filled(run: Run, empty_database_url: str, tmp_path: Path) -> Run:
         tx.execute(text(f"insert into sightings select {heard} from generate_series(1, 50000) n"))
     engine.dispose()
     return run
+
+
+def test_retention_says_what_would_go_and_then_removes_it(
+    filled: Run, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dry run changes nothing; the run itself leaves what is young enough, and finds nothing to do a second time."""
+    monkeypatch.setenv("HEARSIGHT_RETENTION_DAYS", "10")
+    engine = db.engine(empty_database_url)
+    with db.transaction(engine) as tx:
+        now = tx.execute(text("select now()")).scalar_one()
+        old = now - timedelta(days=100)
+        partitions.cover(tx, {old.date()}, now)
+        tx.execute(text("insert into sightings values (7, :old, 1, 1, 0, 1, 1, 0, -60, -70)"), {"old": old})
+        tx.execute(text("update batches set received_at = :old, sequence = -1"), {"old": old})
+        tx.execute(text("insert into outboxes values (1, '\\x01', -1)"))
+    before = contents(empty_database_url)
+    planned = json.loads(filled("retention", "run", "--dry-run", "--json").stdout)
+    assert [(row["do"], row["table"], row["rows"]) for row in planned] == [
+        ("drop", f"sightings_{old:%Y_%m}", 1), ("remove", "batches", 1),
+    ]  # fmt: skip
+    assert contents(empty_database_url) == before
+    assert f"sightings_{old:%Y_%m}" in filled("retention", "show").stdout
+    done = {row["what"]: row["count"] for row in json.loads(filled("retention", "run", "--json").stdout)}
+    assert (done["partitions dropped"], done["ledger rows"]) == (1, 1)
+    assert len(contents(empty_database_url)["sightings"]) == 50_000
+    again = {row["what"]: row["count"] for row in json.loads(filled("retention", "run", "--json").stdout)}
+    assert set(again.values()) == {0}
+    with engine.connect() as other, other.begin():
+        other.execute(text("select pg_advisory_lock(:lock)"), {"lock": housekeeping._LOCK})
+        assert "(retention_runs)" in filled("retention", "run", code=2).stderr
+    engine.dispose()
 
 
 def test_a_backup_comes_back_whole(filled: Run, empty_database_url: str, tmp_path: Path) -> None:

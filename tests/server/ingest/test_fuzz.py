@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from server.ingest.prepare import prepare
 from server.ingest.resolve import Resolver
 from server.ingest.verify import Dropped, Entry, check
-from tests.server.ingest.parties import HERE, K_FACTORY, LOTS, NOW, NOW_MS, Gateway, Tag, sighting
+from tests.server.ingest.parties import HERE, K_FACTORY, LOTS, NOW, NOW_MS, RETENTION, Gateway, Tag, sighting
 from wire import topics
 from wire.batch import MAX_SEQUENCE, MAX_UNIX_MS, Batch, Clock
 from wire.packing import pack
@@ -26,7 +26,7 @@ def put_through(topic: str, payload: bytes) -> Entry | Dropped:
         # With a good neighbour on either side: whatever this one is, they come through.
         neighbour = check(GATEWAY.topic, GOOD, KNOWN)
         assert isinstance(neighbour, Entry)
-        prepared = prepare([neighbour, checked, neighbour], resolver, NOW)
+        prepared = prepare([neighbour, checked, neighbour], resolver, NOW, RETENTION)
         rows = prepared.sightings.per_entry(3)
         assert rows[0] == rows[2] == 1
         assert sum(lump.per_entry(3)[[0, 2]].sum() for lump in prepared.unresolved) == 0

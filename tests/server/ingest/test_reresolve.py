@@ -15,7 +15,7 @@ from server.ingest.prepare import prepare
 from server.ingest.resolve import Resolver
 from server.ingest.storing import store
 from server.ingest.verify import Entry, check
-from tests.server.ingest.parties import K_FACTORY, LOTS, NOW, Gateway, Tag, sighting
+from tests.server.ingest.parties import K_FACTORY, LOTS, NOW, RETENTION, Gateway, Tag, sighting
 
 
 def hear(engine: Engine, gateway: Gateway, *frames: bytes) -> None:
@@ -23,7 +23,7 @@ def hear(engine: Engine, gateway: Gateway, *frames: bytes) -> None:
     entry = check(gateway.topic, gateway.batch(*[sighting(frame) for frame in frames]), {"gw-1": gateway.known})
     assert isinstance(entry, Entry)
     with engine.begin() as tx:
-        store(tx, prepare([entry], Resolver(K_FACTORY, [], 0xF0), NOW), ())
+        store(tx, prepare([entry], Resolver(K_FACTORY, [], 0xF0), NOW, RETENTION), ())
 
 
 def counts(engine: Engine) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine, select, text
@@ -12,12 +12,13 @@ from sqlalchemy import Engine, select, text
 from server.ingest.columns import Refusal
 from server.ingest.prepare import Prepared, prepare, refused_alone
 from server.ingest.receipts import receipts
-from server.ingest.resolve import Resolver
-from server.ingest.storing import HookError, Stored, store
+from server.ingest.resolve import Resolver, Verdict
+from server.ingest.storing import HookError, Stored, store, store_set
 from server.ingest.verify import Entry, check
 from server.store import ledger, partitions, tables
 from server.store.ledger import OutboxKey
-from tests.server.ingest.parties import HERE, K_FACTORY, LOTS, NOW, NOW_MS, Gateway, Tag, enrol, sighting
+from server.store.partitions import Covered
+from tests.server.ingest.parties import HERE, K_FACTORY, LOTS, NOW, NOW_MS, RETENTION, Gateway, Tag, enrol, sighting
 from wire.batch import MAX_SEQUENCE, MAX_UNIX_MS, Clock, Place, PlaceSource
 from wire.receipt import OutcomeKind, decode_receipt
 from wire.signing import Domain, verify
@@ -33,7 +34,9 @@ def entry_of(gateway: Gateway, payload: bytes) -> Entry:
 
 
 def ready(gateway: Gateway, payloads: Sequence[bytes]) -> Prepared:
-    return prepare([entry_of(gateway, payload) for payload in payloads], Resolver(K_FACTORY, LOTS, 0xF0), NOW)
+    return prepare(
+        [entry_of(gateway, payload) for payload in payloads], Resolver(K_FACTORY, LOTS, 0xF0), NOW, RETENTION
+    )
 
 
 def put(engine: Engine, gateway: Gateway, *payloads: bytes, on_stored=()) -> Stored:
@@ -203,13 +206,48 @@ def test_a_frame_played_back_later_is_stored_as_it_was_heard(engine: Engine, gat
     assert (count(engine, "sightings"), lags) == (2, 86_340)
 
 
+def test_what_was_heard_before_the_horizon_is_answered_and_not_stored(engine: Engine, gateway: Gateway) -> None:
+    """Retention would remove it at once; its batch is settled all the same, and the next frame of it is stored."""
+    horizon_ms = int(datetime(2025, 10, 18, tzinfo=UTC).timestamp() * 1000)
+    old = [gateway.batch(sighting(Tag(7).frame(), at_ms=at)) for at in (0, horizon_ms - 1)]
+    mixed = gateway.batch(sighting(Tag(7).frame(), Tag(7).frame(), at_ms=horizon_ms))
+    prepared = ready(gateway, [*old, mixed])
+    assert prepared.not_kept == {Verdict.EXPIRED: 3}
+    assert prepared.days() == {date(2025, 10, 18)}
+    with engine.begin() as tx:
+        partitions.cover(tx, prepared.days(), NOW)
+        stored = store(tx, prepared, ())
+    assert [kind for _, kind, _ in kinds(stored)] == [STORED] * 3
+    assert (stored.sightings, mark(stored, gateway), count(engine, "sightings_2025_10")) == (1, 2, 1)
+
+
+def test_late_sightings_land_in_the_partition_of_their_day(engine: Engine, gateway: Gateway) -> None:
+    months_old = datetime(2026, 3, 31, 23, 59, 59, 999_000, tzinfo=UTC)
+    yesterday = NOW - timedelta(days=1)
+    seen = [sighting(Tag(7).frame(), at_ms=int(at.timestamp() * 1000)) for at in (NOW, yesterday, months_old)]
+    prepared = ready(gateway, [gateway.batch(*seen)])
+    assert prepared.days() == {NOW.date(), yesterday.date(), date(2026, 3, 31)}
+    assert store_set(engine, Covered(engine), prepared, ()).sightings == 3
+    for name in ("sightings_2026_11_22", "sightings_2026_11_21", "sightings_2026_03"):
+        assert count(engine, name) == 1
+
+
+def test_a_partition_that_retention_dropped_meanwhile_is_made_again(engine: Engine, gateway: Gateway) -> None:
+    covered = Covered(engine)
+    assert store_set(engine, covered, ready(gateway, [gateway.batch(sighting(Tag(7).frame()))]), ()).sightings == 1
+    with engine.begin() as tx:
+        tx.execute(text("drop table sightings_2026_11_22"))
+    assert store_set(engine, covered, ready(gateway, [gateway.batch(sighting(Tag(7).frame()))]), ()).sightings == 1
+    assert (count(engine, "sightings"), count(engine, "batches")) == (1, 2)
+
+
 def test_a_batch_may_be_empty_and_without_a_place(engine: Engine, gateway: Gateway) -> None:
     assert kinds(put(engine, gateway, gateway.batch(place=None, dropped={"foreign": 3}))) == [(0, STORED, "")]
 
 
 def test_the_widest_values_that_wire_lets_through_can_be_stored(engine: Engine, gateway: Gateway) -> None:
     widest = gateway.batch(
-        sighting(Tag(0).frame(0), at_ms=0, rssi_dbm=-125),
+        sighting(Tag(0).frame(0), at_ms=NOW_MS, rssi_dbm=-125),
         sequence=MAX_SEQUENCE,
         sent_at_ms=MAX_UNIX_MS,
         clock=Clock.BAD,
@@ -229,7 +267,7 @@ def test_several_gateways_in_one_set_get_one_receipt_each(engine: Engine, gatewa
     ]
     with engine.begin() as tx:
         partitions.cover(tx, {NOW.date()}, NOW)
-        stored = store(tx, prepare(entries, Resolver(K_FACTORY, LOTS, 0xF0), NOW), ())  # type: ignore[arg-type]
+        stored = store(tx, prepare(entries, Resolver(K_FACTORY, LOTS, 0xF0), NOW, RETENTION), ())  # type: ignore[arg-type]
     told = {
         message.topic: decode_receipt(verify(gateway.key.public_key(), Domain.RECEIPT, message.payload))
         for message in receipts(stored, gateway.key)

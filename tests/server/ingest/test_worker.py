@@ -24,7 +24,7 @@ from server.ingest.receipts import Message
 from server.ingest.worker import Worker
 from server.store import db, keys, tables
 from server.store.crypto import Vault
-from tests.server.ingest.parties import LOTS, NOW, Gateway, Tag, enrol, furnish, sighting
+from tests.server.ingest.parties import LOTS, NOW, RETENTION, Gateway, Tag, enrol, furnish, sighting
 from wire.receipt import Outcome, OutcomeKind, decode_receipt
 from wire.signing import Domain, verify
 
@@ -45,7 +45,7 @@ class Bench:
         self.given_up = threading.Event()
         self.worker = Worker(
             engine, keyring, ring, self._answer, on_stored,
-            clock=lambda: NOW, monotonic=time.monotonic, wait=self.given_up.wait, log=LOG,
+            clock=lambda: NOW, monotonic=time.monotonic, wait=self.given_up.wait, retention=RETENTION, log=LOG,
         )  # fmt: skip
         pipeline = Pipeline(self.worker, self.inbox, self.given_up)
         self.threads = [threading.Thread(target=work) for work in (pipeline.prepare_sets, pipeline.store_sets)]
@@ -243,10 +243,10 @@ def test_one_that_cannot_be_stored_does_not_stop_its_neighbours(running, engine:
 def test_one_that_breaks_the_making_does_not_stop_its_neighbours(
     running, engine: Engine, gateway: Gateway, monkeypatch
 ) -> None:
-    def prepare_or_break(entries, resolver, now):
+    def prepare_or_break(entries, resolver, *more):
         if any(entry.key.sequence == 3 for entry in entries):
             raise ZeroDivisionError("a bug that only batch 3 shows")
-        return prepare(entries, resolver, now)
+        return prepare(entries, resolver, *more)
 
     monkeypatch.setattr(worker, "prepare", prepare_or_break)
     bench = running()
@@ -323,7 +323,7 @@ def test_step_by_step_without_threads_under_a_clock_of_ones_own(engine: Engine, 
 
     made = Worker(
         engine, keyring, ring, lambda deliveries, _: acked.extend(each.mid for each in deliveries), [on_stored],
-        clock=lambda: NOW, monotonic=lambda: 0.0, wait=wait, log=LOG,
+        clock=lambda: NOW, monotonic=lambda: 0.0, wait=wait, retention=RETENTION, log=LOG,
     )  # fmt: skip
     ready = made.make_ready([Delivery(gateway.topic, gateway.batch(sighting(Tag(7).frame())), 5, 0, 0.0)])
     with pytest.raises(worker.GivenUpError):

@@ -4,54 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from sqlalchemy import Engine, func, insert, select, update
 
 from server.rules.policy import SOLO
-from server.store import partitions
 from server.store.db import transaction
 from server.store.orders import StoredOrder, StoredSlot, add
-from server.store.tables import sightings, sign_in_failures, unresolved_frames, weighings
+from server.store.tables import sign_in_failures, unresolved_frames, weighings
 from server.store.weighings import due, expect
-from server.sweep import retention
 from server.sweep.orders import sweep_orders
 from server.sweep.retention import UNRESOLVED_KEPT, sweep_old
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 KEPT = timedelta(days=30)
-
-
-def heard(engine: Engine, *ages: timedelta) -> None:
-    rows = [
-        {
-            "serial": 1, "heard_at": NOW - age, "window_ms": 0, "batch_no": 1, "uptime_s": 1, "boot": 1,
-            "adverts": 1, "status": 0, "rssi_max_dbm": -60, "rssi_mean_dbm": -60,
-        }
-        for age in ages
-    ]  # fmt: skip
-    with transaction(engine) as tx:
-        partitions.cover(tx, {(NOW - age).date() for age in ages}, NOW)
-        tx.execute(insert(sightings), rows)
-
-
-def ages_left(engine: Engine) -> list[timedelta]:
-    with transaction(engine) as tx:
-        return sorted(NOW - at for at in tx.execute(select(sightings.c.heard_at)).scalars())
-
-
-def test_sightings_go_when_they_are_old_enough_and_not_a_moment_before(engine: Engine) -> None:
-    second = timedelta(seconds=1)
-    heard(engine, second, KEPT - second, KEPT, KEPT + second, timedelta(days=400))
-    assert sweep_old(engine, KEPT, NOW)["sightings"] == 2
-    assert ages_left(engine) == [second, KEPT - second, KEPT]
-    assert sweep_old(engine, KEPT, NOW)["sightings"] == 0
-
-
-def test_a_long_list_goes_in_chunks(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "CHUNK", 3)
-    heard(engine, *(KEPT + timedelta(hours=n) for n in range(1, 11)), timedelta(0))
-    assert sweep_old(engine, KEPT, NOW)["sightings"] == 10
-    assert ages_left(engine) == [timedelta(0)]
 
 
 def test_frames_that_nobody_resolved_and_old_attempts_go_too(engine: Engine) -> None:
@@ -70,7 +34,7 @@ def test_frames_that_nobody_resolved_and_old_attempts_go_too(engine: Engine) -> 
             [{"who": "ann@example.org", "at": NOW}, {"who": "ann@example.org", "at": NOW - timedelta(days=8)}],
         )
     gone = sweep_old(engine, KEPT, NOW)
-    assert (gone["unresolved_frames"], gone["attempts"]) == (1, 1)
+    assert (gone["unresolved frames"], gone["attempts"]) == (1, 1)
     with transaction(engine) as tx:
         assert tx.execute(select(func.count()).select_from(unresolved_frames)).scalar_one() == 1
 
