@@ -8,8 +8,8 @@ another, and a minute between their clocks would end every lease before it began
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final
 
 import psycopg
@@ -85,16 +85,20 @@ async def listening(url: str) -> AsyncIterator[AsyncIterator[frozenset[int]]]:
         conn = await psycopg.AsyncConnection.connect(
             url, autocommit=True, application_name="hearsight live", **_KEEPALIVE
         )
-        async with conn:
+        try:
             await conn.execute(f"listen {CHANNEL}".encode())
-            yield _words(conn)
+            async with aclosing(_words(conn)) as words:
+                yield words
+        finally:
+            await conn.close()
     except (PsycopgError, OSError) as error:
         raise EarLostError(str(error)) from error
 
 
-async def _words(conn: psycopg.AsyncConnection[tuple[object, ...]]) -> AsyncIterator[frozenset[int]]:
-    async for word in conn.notifies():
-        yield frozenset(int(serial) for serial in word.payload.split(",") if serial.isdecimal())
+async def _words(conn: psycopg.AsyncConnection[tuple[object, ...]]) -> AsyncGenerator[frozenset[int], None]:
+    async with aclosing(conn.notifies()) as words:
+        async for word in words:
+            yield frozenset(int(serial) for serial in word.payload.split(",") if serial.isdecimal())
 
 
 # --- the side that tells

@@ -193,7 +193,7 @@ class Live:
     async def _ask_for_renewals(self) -> None:
         while True:
             await asyncio.sleep(RENEW_EVERY_S)
-            self._renew = True
+            self._renew = True  # not by the keeper's own waiting: whoever comes and goes all the time would put it off
             self._changed.set()
 
     def _write_leases(self, wanted: Collection[int], due: Collection[int]) -> None:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
+from fastapi.sse import KEEPALIVE_COMMENT
+from sqlalchemy import Connection, text
 
+from server.ingest.telling import told
 from server.rules.authority import Role
-from server.service import people
+from server.rules.policy import SOLO
+from server.service import accounts, people, whereabouts
+from server.store import accounts as store
 from server.web.auth import COOKIE
+from server.web.live import Live
+from server.web.stream import Reading, Stream
 from tests.server.web.streams import Web, heard, until
 from tests.server.web.town import PASSWORD, Somebody, Tag, Town
 
@@ -127,6 +138,127 @@ def test_five_of_one_account_and_so_many_of_all(
     assert web.live._streams == {}
 
 
+# --- nothing is missed, nothing is queued
+
+
+def another_frame(tx: Connection, serial: int, later_s: int) -> None:
+    """Stores one more frame of a tag in an open transaction, as ingest does: first the row, then the telling."""
+    columns = "batch_no, window_ms, boot, adverts, status, rssi_max_dbm, rssi_mean_dbm"
+    tx.execute(
+        text(
+            f"insert into sightings (serial, heard_at, uptime_s, {columns}) "
+            f"select serial, heard_at + make_interval(secs => :s), uptime_s + :s, {columns} "
+            "from sightings where serial = :serial order by heard_at desc limit 1"
+        ),
+        {"s": later_s, "serial": serial},
+    )
+    told("")(tx, np.array([serial]), np.array([0]), datetime.now(UTC))
+
+
+def test_a_set_that_asked_before_the_lease_and_commits_after_the_first_look_is_not_missed(
+    town: Town, web: Web, ann: Somebody, tag: Tag
+) -> None:
+    heard(town, tag.serial)
+    with town.engine.connect() as slow:
+        another_frame(slow, tag.serial, 1)  # nobody watches: nothing will be said at the commit
+        with web.watch(ann, tag.serial) as reader:
+            before = reader.next()
+            reader.nothing(1)
+            slow.commit()
+            event = reader.next()
+            assert event.kind == "sighting"
+            assert event.data["last"]["heard_at"] > before.data["last"]["heard_at"]
+            reader.nothing()
+
+
+def test_what_is_heard_in_one_moment_is_told_together(
+    town: Town, web: Web, ann: Somebody, tag: Tag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.web.stream.FOLD_S", 2.0)
+    heard(town, tag.serial)
+    with web.watch(ann, tag.serial) as reader:
+        reader.next()
+        newest = ""
+        for _ in range(20):
+            newest = heard(town, tag.serial)
+        events = [reader.next()]
+        while events[-1].data["last"]["heard_at"] != newest:
+            events.append(reader.next())
+        assert len(events) < 10
+
+
+def test_the_database_cuts_us_off_and_what_is_heard_meanwhile_comes_afterwards(
+    town: Town, ann: Somebody, tag: Tag, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a crash: the ear is gone, the table of leases empty, and a sighting stored without a word."""
+    monkeypatch.setattr("server.web.live._AGAIN_FIRST_S", 3.0)
+    town.gateway("gw")
+    with Web(town.house, free_port) as web, web.watch(ann, tag.serial) as reader:
+        reader.next()
+        with town.engine.begin() as tx:
+            tx.execute(text("truncate live_watches"))
+            tx.execute(text("select pg_terminate_backend(pid) from pg_stat_activity where query like 'listen %'"))
+        assert reader.next().kind == "paused"
+        at = heard(town, tag.serial)
+        event = reader.next()
+        assert (event.kind, event.data["last"]["heard_at"]) == ("sighting", at)
+        assert leases(town) == {tag.serial}
+        at = heard(town, tag.serial)
+        assert reader.next().data["last"]["heard_at"] == at
+        reader.nothing()
+
+
+def test_leases_are_renewed_while_somebody_watches(town: Town, ann: Somebody, tag: Tag, free_port: int) -> None:
+    def ends() -> Any:
+        with town.engine.begin() as tx:
+            return tx.execute(text("select until from live_watches")).scalar_one()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("server.web.live.RENEW_EVERY_S", 0.1)
+        with Web(town.house, free_port) as web, web.watch(ann, tag.serial) as reader:
+            reader.next()
+            first = ends()
+            until(lambda: ends() > first)
+
+
+def test_a_reader_who_does_not_read_costs_nothing_but_a_flag(
+    town: Town, ann: Somebody, tag: Tag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fifty sightings while nobody takes the next event: then it is the newest, and there is no other."""
+    monkeypatch.setattr("server.web.stream.BEAT_S", 1.0)
+    town.gateway("gw")
+    with town.house.work() as (tx, _):
+        account = store.by_email(tx, ann.email)
+    assert account is not None
+    who = accounts.caller(account)
+    reading = Reading(lambda *_: None, lambda tx, now: whereabouts.tag(tx, who, tag.serial, SOLO, now))
+
+    async def lazily() -> tuple[str, list[bytes]]:
+        hub, newest = Live(town.engine, "test"), ""
+        async with hub.running():
+            stream = Stream(town.house, hub, tag.serial, who.account_no, reading)
+            with hub.joined(stream):
+                events = stream.events()
+                while b"event: state" not in await anext(events):
+                    pass
+                for _ in range(50):
+                    newest = await asyncio.to_thread(heard, town, tag.serial)
+                return newest, [await anext(events) for _ in range(3)]
+
+    newest, said = asyncio.run(lazily())
+    told = [event for event in said if event != KEEPALIVE_COMMENT]
+    assert len(told) == 1
+    assert newest.encode() in told[0]
+
+
+def test_whoever_hangs_up_is_noticed_without_waiting_for_a_beat(town: Town, web: Web, ann: Somebody, tag: Tag) -> None:
+    asked = f"GET /api/v1/tags/{tag.serial}/live HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ann.token}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", web.port)) as line:
+        line.sendall(asked.encode())
+        until(lambda: leases(town) == {tag.serial})
+    until(lambda: leases(town) == set(), patience_s=10)
+
+
 # --- how it ends: nothing is sent to somebody who may read no more
 
 
@@ -166,20 +298,22 @@ def disable(town: Town, who: Somebody, tag: Tag, _: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("by_cookie", "end", "code"),
+    ("woken", "by_cookie", "end", "code"),
     [
-        (True, sign_out, "sign_in_needed"),
-        (True, change_password, "sign_in_needed"),
-        (True, disable, "sign_in_needed"),
-        (False, disable, "token_invalid"),
-        (False, revoke, "token_invalid"),
-        (False, release, "tag_unknown"),
-        (False, hand_over, "tag_unknown"),
+        (True, True, sign_out, "sign_in_needed"),
+        (True, True, change_password, "sign_in_needed"),
+        (True, True, disable, "sign_in_needed"),
+        (True, False, disable, "token_invalid"),
+        (True, False, revoke, "token_invalid"),
+        (True, False, release, "tag_unknown"),
+        (True, False, hand_over, "tag_unknown"),
+        (False, True, change_password, "sign_in_needed"),
+        (False, False, revoke, "token_invalid"),
+        (False, False, release, "tag_unknown"),
     ],
 )
-@pytest.mark.parametrize("woken", [True, False])
 def test_it_ends_with_the_right_to_read(
-    town: Town, web: Web, monkeypatch: pytest.MonkeyPatch, by_cookie: bool, end: Any, code: str, woken: bool
+    town: Town, web: Web, monkeypatch: pytest.MonkeyPatch, woken: bool, by_cookie: bool, end: Any, code: str
 ) -> None:
     """At the next sighting, before anything of it is told, and without one at the next beat."""
     monkeypatch.setattr("server.web.stream.BEAT_S", 60.0 if woken else 0.2)
