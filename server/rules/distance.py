@@ -21,6 +21,12 @@ def at_least_apart_m(one: Place, other: Place) -> float:
     return max(0.0, distance_m(one, other) - one.accuracy_m - other.accuracy_m)
 
 
+def detour_m(place: Place, start: Place, end: Place) -> float:
+    """How much longer the way from start to end becomes through a place, its accuracy granted; never below 0."""
+    through = distance_m(start, place) + distance_m(place, end) - 2 * place.accuracy_m
+    return max(0.0, through - distance_m(start, end))
+
+
 def at_most_apart_m(one: Place, other: Place) -> float:
     """How far apart the two may be at most, the two accuracies added."""
     return distance_m(one, other) + one.accuracy_m + other.accuracy_m

@@ -165,7 +165,9 @@ class ShipTo:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order as placed. `zone` is the zone in which it was placed, `site` the own site that fulfils it."""
+    """An order as placed. `zone` is the zone in which it was placed, `site` the own site that fulfils it,
+    `account` that of its customer, if there is one under the order's address, `profile` one of `sale_profiles`.
+    """
 
     number: str
     placed_at: datetime
@@ -174,6 +176,8 @@ class Order:
     site: str | None = None
     ship_to: ShipTo | None = None
     paid_service: str = ""
+    account: str | None = None
+    profile: str = "standard"
 
     def __post_init__(self) -> None:
         require_utc(self.placed_at)

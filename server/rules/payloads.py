@@ -51,13 +51,14 @@ STEPS_SAID = ("with_us", "left", "with_carrier", "arrived")
 
 
 class Wants(StrEnum):
-    """What a contact asks for, beside an answer."""
+    """What a contact asks for or says, beside wanting an answer; `gift`: somebody else may activate it."""
 
     ANSWER = "answer"
     SUPERVISOR = "supervisor"
     CALL_BACK = "call_back"
     NOT_RECEIVED = "not_received"
     CHARGE_BACK = "charge_back"
+    GIFT = "gift"
 
 
 class OfferKind(StrEnum):

@@ -15,7 +15,7 @@ from typing import Final
 class Policy:
     """The thresholds of one version. Compare values with `==`; two policies of one version are equal."""
 
-    version: str = "2026.1"
+    version: str = "2026.2"
     profile: str = "solo"
 
     # -- radio -----------------------------------------------------------------------------------------------
@@ -41,6 +41,18 @@ class Policy:
     # Nearer than this to ship-to is "at the address". Smaller: a crowd receiver two streets on is ignored.
     # Larger: the courier's depot in the same town counts as delivered. R-30 uses the same distance.
     near_m: int = 2000
+
+    # Heard farther away than this, a parcel without a scan has certainly left. Smaller: a neighbour's receiver on the
+    # roof counts. Larger: a parcel on a truck is called lost.
+    left_min_m: int = 5000
+    # How much longer the way to the address may become through a place: 100 km there and back, and a quarter of the
+    # straight way, for carriers drive from hub to hub. Smaller: a hub is a wrong turn (story G's lies 130 km beside the
+    # straight way). Larger: the parcel crosses half a country before anybody asks.
+    detour_max_m: int = 200_000
+    detour_max_percent: int = 25
+    # After "delivered" the tag may still be with a neighbour. Smaller: that is called misrouted. Larger: a parcel at a
+    # wrong door is looked for when it is gone.
+    delivered_settle_s: int = 86_400
 
     # -- handing over ----------------------------------------------------------------------------------------
     # Time between saying "dispatched" and the parcel leaving the bench. Smaller: the walk to the dock is a lie.
@@ -73,6 +85,19 @@ class Policy:
     label_date_slack_s: int = 86_400
     # Due dates end with their day already; more would hide one of the waits of story T.
     promise_grace_s: int = 0
+    # R-01, whole business days in one state, the day it began apart (an option's lead time that was shown is added to
+    # the first). Ordered and not packed. Smaller: a busy Monday is "stuck". Larger: the customer asks first.
+    dwell_placed_bd: int = 2
+    # Packed and not left. Smaller: a box closed after Friday's pickup is "stuck". Larger: it lies until somebody asks.
+    dwell_packed_bd: int = 2
+    # Left and not arrived. Smaller: every parcel by slow ground is "stuck". Larger: its trail is cold.
+    dwell_on_the_way_bd: int = 10
+    # R-14: from one carrier's end to the next one's first scan. Smaller: a hand-over on Friday evening is a gap.
+    # Larger: it lies at a drop centre for days and neither carrier looks.
+    custody_gap_bd: int = 1
+    # R-11: before the last cut-off that keeps the day. Smaller: too late to find, pack and hand over a unit.
+    # Larger: it wakes people for what the day's ordinary work settles.
+    last_safe_s: int = 14_400
 
     # -- people ----------------------------------------------------------------------------------------------
     # Calendar hours to a person's answer. Smaller: a night is late. Larger: business days hide two waits of story T.
@@ -101,6 +126,10 @@ class Policy:
 
 SOLO: Final = Policy()
 TEAM: Final = replace(SOLO, profile="team")
+
+VERSIONS: Final[Mapping[str, Policy]] = {each.version: each for each in (replace(SOLO, version="2026.1"), SOLO)}
+"""Every version whose values are known, so that history can be judged again under another one. 2026.2 adds thresholds
+of rules that 2026.1 did not have, and changes none."""
 
 PROFILES: Final[Mapping[str, Policy]] = {"solo": SOLO, "team": TEAM}
 """`solo`: below three staff, one person may grant after a delay and a second look. `team`: the table of authority."""

@@ -48,7 +48,8 @@ from server.rules.weigh import Weighing, weigh
 from server.service import ingest_health
 from server.service.ingest_health import Late
 from server.service.refusals import refuse
-from server.store import acts, coverage, orders, sightings, statements, weighings
+from server.store import accounts, acts, coverage, orders, sightings, statements, weighings
+from server.store.accounts import Account
 from server.store.orders import StoredOrder, StoredSlot, slot_id
 from server.store.statements import StoredStatement
 from server.store.weighings import StoredWeighing
@@ -149,7 +150,7 @@ def collect(tx: Connection, number: str, now: datetime) -> OrderFacts:
     done = tuple(acts.fact(act) for act in acts.of_serials(tx, serials, number))
     heard: tuple[Heard, ...] = tuple(sightings.heard(tx, serials, cuts=_cuts(said, done)))
     return OrderFacts(
-        order=_order(stored, said),
+        order=_order(stored, said, accounts.by_email(tx, stored.email)),
         statements=said,
         acts=done,
         heard=heard,
@@ -288,7 +289,7 @@ def _head(tx: Connection, facts: OrderFacts, weighed: Weighing) -> OrderHead:
     )
 
 
-def _order(stored: StoredOrder, said: tuple[Statement, ...]) -> Order:
+def _order(stored: StoredOrder, said: tuple[Statement, ...], customer: Account | None) -> Order:
     to = stored.ship_to
     where = to.get("place")
     ship_to = ShipTo(
@@ -307,6 +308,8 @@ def _order(stored: StoredOrder, said: tuple[Statement, ...]) -> Order:
         site=stored.site,
         ship_to=ship_to,
         paid_service=next((service for service in paid if service), ""),
+        profile=stored.profile,
+        account=str(customer.no) if customer else None,
     )
 
 

@@ -24,7 +24,13 @@ from server.rules.findings import (
     r22_reply_overdue,
     r23_repeat_or_escalate,
     r24_channel_dead,
+    r25_duplicate_units_live,
+    r27_quantity_or_instance_mismatch,
     r28_dispute_risk,
+    r29_left_without_scan,
+    r30_misrouted,
+    r32_activation_conflict,
+    r33_nonreceipt_contradicted,
     r34_identity_conflict,
     r35_dispatched_without_unit,
 )
@@ -48,7 +54,13 @@ FINDERS: Final[Mapping[str, Find]] = {
     "R-22": r22_reply_overdue.find,
     "R-23": r23_repeat_or_escalate.find,
     "R-24": r24_channel_dead.find,
+    "R-25": r25_duplicate_units_live.find,
+    "R-27": r27_quantity_or_instance_mismatch.find,
     "R-28": r28_dispute_risk.find,
+    "R-29": r29_left_without_scan.find,
+    "R-30": r30_misrouted.find,
+    "R-32": r32_activation_conflict.find,
+    "R-33": r33_nonreceipt_contradicted.find,
     "R-34": r34_identity_conflict.find,
     "R-35": r35_dispatched_without_unit.find,
 }
@@ -56,7 +68,12 @@ FINDERS: Final[Mapping[str, Find]] = {
 
 def findings_of(case: Case) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
     """(open, cleared) findings of every rule that exists, the worst and oldest first."""
-    every = [_complete(case, CATALOGUE[rule], found) for rule, find in FINDERS.items() for found in find(case)]
+    every = [
+        _complete(case, CATALOGUE[rule], found)
+        for rule, find in FINDERS.items()
+        for found in find(case)
+        if found.cleared_at is None or found.cleared_at > found.since  # else it was over before it could hold
+    ]
     every.sort(key=lambda f: (-_GRAVITY[f.severity], f.since, f.key))
     return tuple(f for f in every if f.cleared_at is None), tuple(f for f in every if f.cleared_at is not None)
 
