@@ -5,6 +5,8 @@ A token is made on the page *Settings*. Claiming needs a radio: `python -m gatew
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import sys
 from datetime import UTC, datetime, timedelta
@@ -14,7 +16,8 @@ import typer
 from rich.console import Console
 
 from owner import words
-from owner.api import Api, RefusedError
+from owner.api import Api, Event, RefusedError
+from owner.watch import watch as watched
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 console = Console(highlight=False)
@@ -60,6 +63,50 @@ def where(context: typer.Context, serial: Serial, as_json: AsJson = False) -> No
     """Where one tag is, or why that is not known."""
     answer = context.obj().get(f"/tags/{serial}")
     _show(answer, as_json, words.where(answer, datetime.now(UTC)))
+
+
+@app.command()
+def watch(
+    context: typer.Context,
+    serial: Serial,
+    for_s: Annotated[float | None, typer.Option("--for", min=0, help="End after so many seconds.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="End after it was heard so many times.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")] = False,
+) -> None:
+    """One line each time it is heard, within a second of reaching the server; Ctrl-C ends it.
+
+    First comes what is known already, which --count does not count. A line that is cut off is taken up again.
+    With --json each line is {"event": ..., "id": ..., "tag": ...}: event is state (what is known), sighting (it was
+    heard) or paused (no line to the server for the moment), tag the server's own answer as of `where --json`.
+    """
+    api = context.obj()
+    # Ctrl-C and the end of --for are how it is meant to end.
+    with contextlib.suppress(KeyboardInterrupt, TimeoutError):
+        asyncio.run(_watch(api, serial, for_s, count, as_json))
+
+
+async def _watch(api: Api, serial: int, for_s: float | None, count: int | None, as_json: bool) -> None:
+    left, paused = count, False
+    async with asyncio.timeout(for_s), contextlib.aclosing(watched(api, serial)) as events:
+        async for event in events:
+            if event.kind == "paused" and paused:
+                continue
+            paused = event.kind == "paused"
+            if as_json:
+                print(json.dumps({"event": event.kind, "id": event.id, "tag": event.data or None}), flush=True)
+            else:
+                _tell(event)
+            if event.kind == "sighting" and left is not None:
+                left -= 1
+                if left == 0:
+                    return
+
+
+def _tell(event: Event) -> None:
+    if event.kind == "paused":
+        print("Reconnecting – the last line is the last that is known.", file=sys.stderr)
+    else:
+        print(words.hearing(event.data), flush=True)
 
 
 @app.command()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
 
 TIMEOUT_S: Final = 20.0
+# The server says something every fifteen seconds; after three times that nobody is there any more.
+SILENCE_S: Final = 45.0
 
 
 class RefusedError(Exception):
@@ -17,12 +22,22 @@ class RefusedError(Exception):
         self.code, self.message, self.do = code, message, do
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of an open answer: `kind`, its JSON, and the id by which one comes back ("" without one)."""
+
+    kind: str
+    data: Any
+    id: str
+
+
 class Api:
     """One owner at one server. Redirects are not followed: a token goes to nobody else."""
 
     def __init__(self, server: str, token: str) -> None:
         headers = {"authorization": f"Bearer {token}"}
-        self._http = httpx.Client(base_url=f"{server.rstrip('/')}/api/v1", headers=headers, timeout=TIMEOUT_S)
+        self._base: dict[str, Any] = {"base_url": f"{server.rstrip('/')}/api/v1", "headers": headers}
+        self._http = httpx.Client(**self._base, timeout=TIMEOUT_S)
 
     def get(self, path: str, **query: str) -> Any:
         return self._ask("GET", path, params=query)
@@ -33,19 +48,47 @@ class Api:
     def put(self, path: str, body: Any) -> Any:
         return self._ask("PUT", path, json=body)
 
+    async def events(self, path: str, last_id: str = "") -> AsyncGenerator[Event, None]:
+        """Server-sent events of one open answer, from after `last_id`, until the server ends it or the line is cut."""
+        patience = httpx.Timeout(TIMEOUT_S, read=SILENCE_S)
+        seen = {"last-event-id": last_id} if last_id else {}
+        try:
+            async with (
+                httpx.AsyncClient(**self._base, timeout=patience) as http,
+                http.stream("GET", path, headers=seen) as answer,
+            ):
+                if not answer.is_success:
+                    await answer.aread()
+                    raise _refusal(answer)
+                fields: dict[str, str] = {}
+                async for line in answer.aiter_lines():
+                    name, _, value = line.partition(": ")
+                    if line:
+                        fields[name] = value
+                    elif "event" in fields:
+                        yield Event(fields["event"], json.loads(fields.get("data", "null")), fields.get("id", ""))
+                    if not line:
+                        fields = {}
+        except httpx.HTTPError as error:
+            raise _unreachable(error) from None
+
     def _ask(self, method: str, path: str, **more: Any) -> Any:
         try:
             answer = self._http.request(method, path, **more)
         except httpx.HTTPError as error:
-            raise RefusedError(
-                "server_unreachable", f"The server does not answer: {error}.", "Is --server right?"
-            ) from None
+            raise _unreachable(error) from None
         if answer.is_success:
             return answer.json()
-        try:
-            said = answer.json()["error"]
-            raise RefusedError(said["code"], said["message"], said["do"])
-        except (ValueError, KeyError, TypeError):
-            raise RefusedError(
-                "server_error", f"The server answered {answer.status_code}.", "Try again later."
-            ) from None
+        raise _refusal(answer)
+
+
+def _unreachable(error: httpx.HTTPError) -> RefusedError:
+    return RefusedError("server_unreachable", f"The server does not answer: {error}.", "Is --server right?")
+
+
+def _refusal(answer: httpx.Response) -> RefusedError:
+    try:
+        said = answer.json()["error"]
+        return RefusedError(said["code"], said["message"], said["do"])
+    except (ValueError, KeyError, TypeError):
+        return RefusedError("server_error", f"The server answered {answer.status_code}.", "Try again later.")

@@ -46,6 +46,23 @@ def where(tag: Json, now: datetime) -> str:
     return "\n".join([*lines, f"  {tag['managed_note']}"])
 
 
+def hearing(tag: Json) -> str:
+    """One line of somebody who watches, for whoever reads it later: both clocks in full, and the place."""
+    last, heard_at = tag["last"], tag["heard_at"]
+    if heard_at is None:
+        return f"{tag['name']}: {tag['empty']['text']}"
+    place = f"{last['accuracy']}: {last['lat']:.5f}, {last['lon']:.5f}" if last else "no place is known"
+    if last and last["heard_at"] != heard_at:
+        place = f"without a place; the last one is of {_clock(last['heard_at'])}, {place}"
+    reached = f" (reached us {_clock(last['reached_us_at'])})" if last else ""
+    return f"{tag['name']}: heard {_clock(heard_at)} {place}{reached}"
+
+
+def _clock(text: str) -> str:
+    local = datetime.fromisoformat(text).astimezone()
+    return f"{local:%a} {local.day} {local:%b %H:%M:%S}"
+
+
 def history(answer: Json) -> Table:
     """The stays of a period, newest first."""
     table = Table("from", "to", "place", "within", "reports", "receivers", box=None, pad_edge=False)
