@@ -16,7 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from sqlalchemy import Engine, insert, text
 
 from server.store import tables
-from tests.e2e.crash import Ingest, Scene
+from tests.e2e.ingest_process import Ingest, Scene
 from tests.fixtures.brokers import Broker
 from tests.server.ingest.parties import Gateway, Tag, sighting
 from wire import topics

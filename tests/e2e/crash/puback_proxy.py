@@ -6,7 +6,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 
-from wire import topics
 from wire.batch import decode_batch
 from wire.signing import SIGNATURE_LEN
 
@@ -16,10 +15,11 @@ PUBLISH, PUBACK = 0x3, 0x4
 class PubackProxy:
     """Passes everything on; once armed, nothing more from the first PUBACK on.
 
-    `is_committed(gateway, sequence)` is asked at the very moment each PUBACK comes; `early` counts the noes.
+    `is_committed(outbox_id, sequence)` is asked at the very moment each PUBACK comes; `early` counts the noes, `again`
+    the batches that were delivered before.
     """
 
-    def __init__(self, broker_port: int, is_committed: Callable[[str, int], bool]) -> None:
+    def __init__(self, broker_port: int, is_committed: Callable[[bytes, int], bool]) -> None:
         self._broker_port, self._is_committed = broker_port, is_committed
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
@@ -27,7 +27,9 @@ class PubackProxy:
         self.caught = threading.Event()
         self.seen = 0
         self.early = 0
-        self._batches: dict[int, tuple[str, int]] = {}
+        self.again = 0
+        self._batches: dict[int, tuple[bytes, int]] = {}
+        self._delivered: set[tuple[bytes, int]] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def arm(self) -> None:
@@ -58,6 +60,8 @@ class PubackProxy:
             if kind == PUBLISH:
                 mid, batch = _published(packet[0], body)
                 self._batches[mid] = batch
+                self.again += batch in self._delivered
+                self._delivered.add(batch)
             if not _send(client, packet):
                 break
         _shut(client, broker)
@@ -104,14 +108,14 @@ def _header(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _published(first: int, body: bytes) -> tuple[int, tuple[str, int]]:
-    """Packet number and (gateway, sequence) of a batch published in MQTT 5."""
+def _published(first: int, body: bytes) -> tuple[int, tuple[bytes, int]]:
+    """Packet number and (outbox_id, sequence) of a batch published in MQTT 5."""
     assert first >> 1 & 3 == 1, "batches go at QoS 1"
-    size = int.from_bytes(body[:2], "big")
-    topic, at = body[2 : 2 + size].decode(), 2 + size
+    at = 2 + int.from_bytes(body[:2], "big")
     mid = int.from_bytes(body[at : at + 2], "big")
     payload = body[at + 3 + body[at + 2] :]
-    return mid, (topics.gateway_of(topic), decode_batch(payload[SIGNATURE_LEN:]).sequence)
+    batch = decode_batch(payload[SIGNATURE_LEN:])
+    return mid, (batch.outbox_id, batch.sequence)
 
 
 def _send(target: socket.socket, packet: bytes) -> bool:
