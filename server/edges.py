@@ -12,8 +12,9 @@ from datetime import timedelta
 from typing import Any, Final
 
 import structlog
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 
+from server import figures
 from server.commands.carrier import GatewayCarrier
 from server.commands.link import Link
 from server.commands.registry import Registry
@@ -34,7 +35,18 @@ ORDERS_AT_ONCE: Final = 500
 CARRYINGS_EVERY_S: Final = 5.0
 OLD_EVERY_S: Final = 3600.0
 
+# A scrape every 15 s finds something new.
+FIGURES_EVERY_S: Final = 15.0
+
 ROUNDS: Final = Counter("hearsight_rounds_total", "Rounds of background work, by kind and outcome", ["kind", "outcome"])
+ROUND_S: Final = Histogram(
+    "hearsight_round_seconds",
+    "Time of one round of background work, by kind",
+    ["kind"],
+    buckets=[0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 60, 600],
+)
+SWEPT: Final = Counter("hearsight_orders_swept_total", "Orders whose verdict was looked at again because it was due")
+REMOVED: Final = Counter("hearsight_removed_total", "What housekeeping removed or merged, by what it was", ["what"])
 
 
 class Every:
@@ -44,6 +56,8 @@ class Every:
         self._name, self._period_s, self._work, self._log = name, period_s, work, log
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        for outcome in ("done", "broken"):
+            ROUNDS.labels(name, outcome)
 
     def start(self) -> None:
         self._thread.start()
@@ -55,7 +69,8 @@ class Every:
     def _run(self) -> None:
         while not self._end.wait(self._period_s):
             try:
-                self._work()
+                with ROUND_S.labels(self._name).time():
+                    self._work()
             except Exception as error:
                 # The database may be away for a moment; whatever it was must not end the rounds for good.
                 ROUNDS.labels(self._name, "broken").inc()
@@ -92,9 +107,10 @@ class Edges:
             Every(
                 "orders",
                 ORDERS_EVERY_S,
-                lambda: sweep_orders(house.engine, house.policy, house.clock, ORDERS_AT_ONCE),
+                lambda: SWEPT.inc(sweep_orders(house.engine, house.policy, house.clock, ORDERS_AT_ONCE)),
                 log,
             ),
+            Every("figures", FIGURES_EVERY_S, self._read_figures, log),
             Every("old", OLD_EVERY_S, self._keep_house, log),
         ]
         if self._carrier is not None:
@@ -113,12 +129,18 @@ class Edges:
             self._link.stop()
         self._keepers.dispose()
 
+    def _read_figures(self) -> None:
+        with self._house.work() as (tx, now):
+            figures.read(tx, now)
+
     def _keep_house(self) -> None:
         retention = timedelta(days=self._house.settings.retention_days)
         try:
             done = keep_house(self._keepers, retention, self._house.clock(), time.sleep, lambda *_: None)
         except KeptAlreadyError:
             return  # another web process does, or somebody at the command line
+        for what, count in done.items():
+            REMOVED.labels(what.replace(" ", "_")).inc(count)
         self._log.info("house_kept", **{what.replace(" ", "_"): count for what, count in done.items() if count})
 
 

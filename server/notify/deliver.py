@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from prometheus_client import Counter
 from sqlalchemy import Connection, Engine
 
 from server.notify.mail import Mailer
@@ -21,6 +22,13 @@ from server.service.webhook_address import UnsafeAddressError
 from server.store import notices
 from server.store.db import transaction
 
+NOTICES: Final = Counter(
+    "hearsight_notices_total",
+    "Tries to send a message to a person, by what became of them: sent, failed (tried again later), given_up, orphaned",
+    ["outcome"],
+)
+for _outcome in ("sent", "failed", "given_up", "orphaned"):
+    NOTICES.labels(_outcome)
 # Waits after each failure. A mailbox that is full today may be empty tomorrow; after two days the news is old.
 RETRY_AFTER: Final = tuple(timedelta(minutes=m) for m in (1, 5, 30, 2 * 60, 8 * 60, 24 * 60))
 
@@ -47,7 +55,8 @@ class Delivered:
 def deliver_due(engine: Engine, doors: Doors, clock: Callable[[], datetime], limit: int = 100) -> Delivered:
     """Sends up to `limit` notices, oldest first, each in its own transaction."""
     with transaction(engine) as tx:
-        notices.end_orphans(tx, clock())
+        orphaned = notices.end_orphans(tx, clock())
+    NOTICES.labels("orphaned").inc(orphaned)
     sent = failed = 0
     for _ in range(limit):
         with transaction(engine) as tx:
@@ -60,7 +69,7 @@ def deliver_due(engine: Engine, doors: Doors, clock: Callable[[], datetime], lim
             try:
                 _send(notice, doors, now)
             except UnsafeAddressError as error:
-                notices.give_up(tx, notice.no, str(error), now)
+                _give_up(tx, notice, str(error), now)
                 failed += 1
             except Exception as error:
                 # Addresses and words are customers': whatever a library makes of them, it is this one's bad luck.
@@ -69,6 +78,7 @@ def deliver_due(engine: Engine, doors: Doors, clock: Callable[[], datetime], lim
                 failed += 1
             else:
                 notices.sent(tx, notice.no, now)
+                NOTICES.labels("sent").inc()
                 sent += 1
     return Delivered(sent, failed)
 
@@ -96,9 +106,15 @@ def _readable(payload: dict[str, Any], doors: Doors) -> dict[str, Any]:
     return {**payload, "url": doors.open_link(base64.b64decode(payload["sealed_url"]))}
 
 
+def _give_up(tx: Connection, notice: notices.DueNotice, what: str, now: datetime) -> None:
+    NOTICES.labels("given_up").inc()
+    notices.give_up(tx, notice.no, what, now)
+
+
 def _later(tx: Connection, notice: notices.DueNotice, error: Exception, now: datetime) -> None:
     what = f"{type(error).__name__}: {error}"[:500]
     if notice.tries >= len(RETRY_AFTER):
-        notices.give_up(tx, notice.no, what, now)
+        _give_up(tx, notice, what, now)
     else:
+        NOTICES.labels("failed").inc()
         notices.try_again(tx, notice.no, what, now + RETRY_AFTER[notice.tries])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, or_, select, update
+from sqlalchemy import Connection, and_, func, or_, select, update
 
 from server.store.tables import accounts, channels, notices
 
@@ -74,6 +74,21 @@ def give_up(tx: Connection, no: int, error: str, now: datetime) -> None:
     """It will never go out; the row stays, with the reason."""
     values = {"tries": notices.c.tries + 1, "last_error": error, "given_up_at": now}
     tx.execute(update(notices).where(notices.c.no == no).values(values))
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many notices were neither sent nor given up, and when the oldest of them was made."""
+
+    count: int
+    oldest_at: datetime | None
+
+
+def waiting(tx: Connection) -> Waiting:
+    """The queue as a whole, for whoever looks after it."""
+    open_ones = notices.c.sent_at.is_(None) & notices.c.given_up_at.is_(None)
+    row = tx.execute(select(func.count(), func.min(notices.c.made_at)).where(open_ones)).one()
+    return Waiting(row[0], row[1].astimezone(UTC) if row[1] else None)
 
 
 def end_orphans(tx: Connection, now: datetime) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import ColumnElement, Connection, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.store.tables import weighings
@@ -78,5 +78,14 @@ def mark_stale(tx: Connection, numbers: Collection[str], weighed_before: datetim
 
 def due(tx: Connection, now: datetime, limit: int) -> tuple[str, ...]:
     """Orders whose verdict may have changed: stale ones, and those whose next moment to look has come."""
-    query = select(weighings.c.order_number).where(or_(weighings.c.stale, weighings.c.next_look_at <= now))
+    query = select(weighings.c.order_number).where(_is_due(now))
     return tuple(tx.execute(query.order_by(weighings.c.next_look_at.asc().nulls_first()).limit(limit)).scalars())
+
+
+def how_many_due(tx: Connection, now: datetime) -> int:
+    """How many orders `due` would give without a limit."""
+    return int(tx.execute(select(func.count()).select_from(weighings).where(_is_due(now))).scalar_one())
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    return or_(weighings.c.stale, weighings.c.next_look_at <= now)

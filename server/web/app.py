@@ -16,6 +16,7 @@ from server.web.errors import Breakage
 from server.web.headers import SecurityHeaders
 from server.web.limits import BodyLimit, RateLimiter
 from server.web.live import Live
+from server.web.timing import Timing
 
 
 class Beside(Protocol):
@@ -62,6 +63,7 @@ def create_app(house: House, beside: Callable[[House], Beside] | None = None) ->
     # The last one added is the outermost.
     app.add_middleware(BodyLimit)
     app.add_middleware(Breakage, new_reference=lambda: house.dice(6).hex())
+    app.add_middleware(Timing)
     app.add_middleware(SecurityHeaders, https=house.settings.base_url.startswith("https:"))
     app.include_router(router())
     app.include_router(health.router)

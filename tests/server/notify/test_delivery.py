@@ -20,7 +20,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from sqlalchemy import Engine, insert, select, update
 
-from server.notify.deliver import RETRY_AFTER, Doors, deliver_due
+from server.notify.deliver import NOTICES, RETRY_AFTER, Doors, deliver_due
 from server.notify.mail import Mailer
 from server.service.webhook_address import UnsafeAddressError, safe_target
 from server.store.db import transaction
@@ -226,6 +226,33 @@ def test_a_webhook_that_answers_a_letter_at_a_time_is_left(
     assert "TimeoutError" in row(engine).last_error
     ended.set()
     slow.close()
+
+
+def test_everything_that_became_of_a_notice_is_counted(engine: Engine, mailbox: Mailbox, account: int) -> None:
+    outcomes = ("sent", "failed", "given_up", "orphaned")
+
+    def counted() -> list[float]:
+        return [NOTICES.labels(each)._value.get() for each in outcomes]
+
+    def more(out: Doors, now: datetime) -> list[float]:
+        before = counted()
+        deliver_due(engine, out, lambda: now)
+        return [after - then for after, then in zip(counted(), before, strict=True)]
+
+    open_door = doors(Mailer(mailbox.url, "tags@example.org"))
+    queue(engine, account, once="news:1")
+    assert more(open_door, NOW) == [1, 0, 0, 0]
+    queue(engine, account, once="news:2")
+    now = NOW
+    for wait in RETRY_AFTER:
+        assert more(doors(None), now) == [0, 1, 0, 0]
+        now += wait
+    assert more(doors(None), now) == [0, 0, 1, 0]
+    channel = webhook(engine, account, "https://example.org/hook")
+    queue(engine, account, channel, once="news:3")
+    with transaction(engine) as tx:
+        assert remove_channel(tx, account, channel, NOW)
+    assert more(open_door, NOW) == [0, 0, 0, 1]
 
 
 def test_a_removed_channel_and_a_disabled_account_get_nothing(
