@@ -1,4 +1,4 @@
-"""Load for the ingest benchmark: signed batches whose frames are all valid.
+"""Load for the benches of ingest: signed batches whose frames are all valid.
 
 Frames are made with the same arithmetic as `wire.frames.encode_p`, over arrays; every one is checked by the ingest.
 """
@@ -23,8 +23,9 @@ from wire.frames import FRAME_LEN, MAGIC
 from wire.keys import tag_key
 from wire.signing import Domain, sign
 
-TAGS: Final = 5_000
 NETWORK_ID: Final = 0xF0
+# Frames to take from. A multiple of any number of tags that a bench uses, so that each tag is heard as often.
+POOL: Final = 100_000
 
 
 @dataclass(slots=True)
@@ -45,6 +46,7 @@ class Load:
     dice: random.Random
     lots: int
     senders: int
+    tags: int = 5_000
     k_factory: bytes = field(init=False)
     lot_keys: list[bytes] = field(init=False)
     gateways: list[Sender] = field(init=False)
@@ -56,7 +58,7 @@ class Load:
         self.k_factory = self.dice.randbytes(16)
         self.lot_keys = [self.dice.randbytes(16) for _ in range(self.lots)]
         self.gateways = [self._sender(number) for number in range(self.senders)]
-        self.serials, self.pool = self._frames(100_000)
+        self.serials, self.pool = self._frames(POOL)
 
     def _sender(self, number: int) -> Sender:
         place = Place(525_000_000 + number * 1_000, 134_000_000, 10, PlaceSource.FIXED)
@@ -64,11 +66,11 @@ class Load:
         return Sender(f"bench-{number}", key, self.dice.randbytes(16), place)
 
     def _frames(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-        """`count` distinct P frames of TAGS tags, spread evenly over the lots."""
+        """`count` distinct P frames of all tags in any order, spread evenly over the lots."""
         rng = np.random.default_rng(self.dice.randrange(2**32))
-        serials = rng.integers(0, TAGS, count, dtype=np.int64)
+        serials = rng.permutation(np.arange(count, dtype=np.int64) % self.tags)
         plain = np.zeros((count, 16), np.uint8)
-        plain[:, 3:5] = serials.astype(">u2").view(np.uint8).reshape(-1, 2)
+        plain[:, 1:5] = serials.astype(">u4").view(np.uint8).reshape(-1, 4)
         plain[:, 5:9] = np.arange(count, dtype=">u4").view(np.uint8).reshape(-1, 4)
         plain[:, 10] = 1
         plain[:, 11:13] = rng.integers(0, 256, (count, 2), dtype=np.uint8)
@@ -79,7 +81,7 @@ class Load:
             its = np.flatnonzero(serials % self.lots == lot)
             cipher = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305 - one block each
             frames[its, 4:20] = np.frombuffer(cipher.update(plain[its].tobytes()), np.uint8).reshape(-1, 16)
-        tags = [tag_key(self.k_factory, serial) for serial in range(TAGS)]
+        tags = [tag_key(self.k_factory, serial) for serial in range(self.tags)]
         macs = [
             hmac.digest(tags[serial], b"P" + frame[2:20].tobytes(), hashlib.sha256)[:4]
             for serial, frame in zip(serials.tolist(), frames, strict=True)

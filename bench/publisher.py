@@ -1,12 +1,20 @@
 """A publisher that leaves the processors to what is measured: packets made beforehand, sent straight to the socket.
 
-python -m bench.publisher FILE HOST PORT     publishes the packets of FILE at QoS 1 until all are acknowledged
+python -m bench.publisher FILE HOST PORT                   publishes the packets of FILE at QoS 1 until all are
+                                                           acknowledged, at most WINDOW under way
+python -m bench.publisher FILE HOST PORT --per-s 1500      no faster than that; each as soon as it is due
 """
 
 from __future__ import annotations
 
+import argparse
+import select
 import socket
+import subprocess
 import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +36,38 @@ def packet(number: int, topic: str, payload: bytes) -> bytes:
     return b"\x32" + _length(len(rest)) + rest
 
 
+def write_packets(path: Path, messages: Iterable[tuple[str, bytes]]) -> None:
+    """Topics and payloads as the file that this program publishes: each packet after its length (u32)."""
+    with path.open("wb") as file:
+        for number, (topic, payload) in enumerate(messages):
+            data = packet(number, topic, payload)
+            file.write(len(data).to_bytes(4, "big") + data)
+
+
+@contextmanager
+def publishing(path: Path, port: int, per_s: float = 0.0) -> Iterator[float]:
+    """Runs this program on a local broker; yields the moment (seconds since 1970) at which it was told to begin.
+
+    Packet n of a paced one was due n / per_s later. The block ends when the program has ended.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.publisher", str(path), "127.0.0.1", str(port), "--per-s", str(per_s)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        began = time.time()
+        process.stdin.write(b"%.6f\n" % began)
+        process.stdin.close()
+        yield began
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
 def _connect(host: str, port: int) -> socket.socket:
     client = b"bench-load"
     rest = b"\0\4MQTT\5\2" + (600).to_bytes(2, "big") + b"\0" + len(client).to_bytes(2, "big") + client
@@ -43,6 +83,7 @@ def _connect(host: str, port: int) -> socket.socket:
 def _acknowledged(line: socket.socket, rest: bytes) -> tuple[int, bytes]:
     """How many PUBACKs came, and the bytes of an unfinished one. Waits for at least some bytes."""
     data = rest + line.recv(65_536)
+    assert data, "the broker closed the connection"
     count = at = 0
     while at + 2 <= len(data) and at + 2 + data[at + 1] <= len(data):
         assert data[at] == 0x40, f"not a PUBACK: {data[at]:#x}"
@@ -50,28 +91,39 @@ def _acknowledged(line: socket.socket, rest: bytes) -> tuple[int, bytes]:
     return count, data[at:]
 
 
-def publish(path: Path, host: str, port: int) -> None:
-    """Sends every packet of the file (each after its length, u32), at most WINDOW of them unacknowledged.
-
-    Says `ready` when it is connected and begins at the next line that it is told.
-    """
+def publish(path: Path, host: str, port: int, per_s: float) -> None:
+    """Sends every packet of the file. Says `ready` when it is connected, begins at the moment that it is then told."""
     data = path.read_bytes()
     line = _connect(host, port)
     print("ready", flush=True)
-    sys.stdin.readline()
-    at, under_way, rest = 0, 0, b""
+    began = float(sys.stdin.readline())
+    at, sent, under_way, rest = 0, 0, 0, b""
     while at < len(data) or under_way:
+        due = int((time.time() - began) * per_s) + 1 if per_s else sys.maxsize
         burst = []
-        while at < len(data) and under_way < WINDOW:
+        while at < len(data) and under_way < WINDOW and sent < due:
             size = int.from_bytes(data[at : at + 4], "big")
             burst.append(data[at + 4 : at + 4 + size])
-            at, under_way = at + 4 + size, under_way + 1
+            at, sent, under_way = at + 4 + size, sent + 1, under_way + 1
         if burst:
             line.sendall(b"".join(burst))
-        count, rest = _acknowledged(line, rest)
-        under_way -= count
+        waits = at < len(data) and under_way < WINDOW  # for the next one to become due
+        until = began + sent / per_s - time.time() if waits else None
+        if until is None or select.select([line], [], [], max(0.0, until))[0]:
+            count, rest = _acknowledged(line, rest)
+            under_way -= count
     line.close()
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("host")
+    parser.add_argument("port", type=int)
+    parser.add_argument("--per-s", type=float, default=0.0, help="packets a second; 0: as fast as they are taken")
+    asked = parser.parse_args()
+    publish(asked.file, asked.host, asked.port, asked.per_s)
+
+
 if __name__ == "__main__":
-    publish(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    main()
