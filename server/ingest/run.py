@@ -14,20 +14,23 @@ from datetime import timedelta
 from typing import Final
 
 import structlog
-from prometheus_client import start_http_server
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from server import wiring
+from server.ingest.beat import Beat
 from server.ingest.drain import Drain
+from server.ingest.health import Watch
 from server.ingest.inbox import Inbox
 from server.ingest.keyring import Keyring, Keys
+from server.ingest.limits import Rate
 from server.ingest.patience import pauses, words
 from server.ingest.pipeline import Pipeline
+from server.ingest.port import serve
 from server.ingest.seats import Seat, end_old_sessions, seats
 from server.ingest.telling import told
 from server.ingest.worker import Worker
-from server.refusal import conflict, invalid
+from server.refusal import invalid
 from server.settings import Settings
 from server.store.db import transaction
 
@@ -48,10 +51,12 @@ def run(settings: Settings, number: int = 1, *, monotonic: Callable[[], float] =
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: stop.set())
     engine = wiring.open_engine(settings, f"hearsight {seat.name}")
+    watch = Watch(settings.lag_max_s, monotonic)
     try:
-        _serve_counters(settings, seat)
+        if settings.ingest_port is not None:
+            serve(settings.host, settings.ingest_port + seat.number - 1, watch)
         loaded = _load_keys(settings, engine, stop)
-        if loaded and not _Process(settings, seat, engine, *loaded, monotonic).run(stop):
+        if loaded and not _Process(settings, seat, engine, *loaded, watch, monotonic).run(stop):
             raise SystemExit(1)
     finally:
         engine.dispose()
@@ -70,19 +75,6 @@ def _seat(settings: Settings, number: int) -> Seat:
             "Set HEARSIGHT_INGEST_WORKERS to how many there are; they are counted from 1.",
         )  # fmt: skip
     return all_of_them[number - 1]
-
-
-def _serve_counters(settings: Settings, seat: Seat) -> None:
-    if settings.ingest_port is None:
-        return
-    port = settings.ingest_port + seat.number - 1
-    try:
-        start_http_server(port, settings.host)
-    except OSError:
-        raise conflict(
-            "ingest_port_taken", f"Port {port} for the counters of the ingest is taken.",
-            "Set HEARSIGHT_INGEST_PORT to another one; each worker after the first takes the next.", str(port),
-        ) from None  # fmt: skip
 
 
 def _load_keys(settings: Settings, engine: Engine, stop: threading.Event) -> tuple[Keys, Keyring] | None:
@@ -109,22 +101,24 @@ class _Process:
         engine: Engine,
         keys: Keys,
         ring: Keyring,
+        watch: Watch,
         monotonic: Callable[[], float],
     ) -> None:
         assert settings.mqtt_url is not None
-        self._settings, self._seat = settings, seat
+        self._settings, self._seat, self._engine, self._watch = settings, seat, engine, watch
         self._inbox = Inbox()
         self._drain = Drain(
             settings.mqtt_url, seat.client_id, seat.subscription(ring.server_key), self._inbox,
             monotonic=monotonic, log=log, ca_file=settings.mqtt_ca_file,
         )  # fmt: skip
         self._given_up = threading.Event()
-        worker = Worker(
+        self._worker = Worker(
             engine, keys, ring, self._drain.answer, [told(settings.base_url)],
             clock=wiring.clock, monotonic=monotonic, wait=self._given_up.wait,
+            rate=Rate(settings.ingest_gateway_batches_per_s, settings.ingest_gateway_bytes_per_s),
             retention=timedelta(days=settings.retention_days), log=log,
         )  # fmt: skip
-        self._pipeline = Pipeline(worker, self._inbox, self._given_up)
+        self._pipeline = Pipeline(self._worker, self._inbox, self._given_up)
         self._crashed = False
 
     def run(self, stop: threading.Event) -> bool:
@@ -140,6 +134,9 @@ class _Process:
         }
         for thread in threads.values():
             thread.start()
+        self._watch.attach(self._inbox, self._drain, self._worker, tuple(threads.values()))
+        # Nobody waits for its end: it may hang with the database.
+        threading.Thread(target=self._guarded, args=("beat", self._beat(stop).run, stop), daemon=True).start()
         stop.wait()
         self._drain.stop_taking()
         self._inbox.close()
@@ -152,6 +149,10 @@ class _Process:
         threads["old sessions"].join()
         log.info("ended", unanswered=len(self._inbox))
         return not self._crashed
+
+    def _beat(self, stop: threading.Event) -> Beat:
+        names = [each.name for each in seats(self._settings)]
+        return Beat(self._engine, self._seat.name, names, self._watch, stop, log)
 
     def _end_old_sessions(self, stop: threading.Event) -> None:
         """Once the first worker is subscribed: what comes from now on is not lost with them."""
