@@ -1,4 +1,4 @@
-"""Migrations make exactly the tables that server/store/tables.py describes, also when two programs start at once."""
+"""Migrations make exactly the tables that server/store/tables/ describes, also when two programs start at once."""
 
 from __future__ import annotations
 

@@ -10,8 +10,6 @@ import pytest
 from tests.shape.tree import SOURCES, files, python_files, syntax_of, text_of
 
 MAX_LINES = 400
-# Files that are one long table and would gain nothing from being cut: their limit, and why.
-LONGER = {"server/store/tables.py": (600, "the whole schema, to be read beside itself")}
 
 TEXT = (
     ".py",
@@ -49,8 +47,7 @@ FORBIDDEN = {
 @pytest.mark.parametrize("name", python_files(*SOURCES, "tests"))
 def test_python_file_is_a_chapter(name: str) -> None:
     text = text_of(name)
-    limit, _why = LONGER.get(name, (MAX_LINES, ""))
-    assert len(text.splitlines()) <= limit, f"{name} is longer than a chapter ({limit} lines): divide it"
+    assert len(text.splitlines()) <= MAX_LINES, f"{name} is longer than a chapter ({MAX_LINES} lines): divide it"
     first = (ast.get_docstring(syntax_of(name)) or "").split("\n")[0]
     assert len(first) >= 15, f"{name} does not say in its first line what it is about"
 

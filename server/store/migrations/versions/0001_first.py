@@ -1,4 +1,4 @@
-"""The first tables, as SQL to be read: 0001_first.sql, written from server/store/tables.py by tools/migration."""
+"""The first tables, as SQL to be read: 0001_first.sql, written from server/store/tables/ by tools/migration."""
 
 from __future__ import annotations
 

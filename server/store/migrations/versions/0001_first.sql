@@ -1,4 +1,4 @@
--- The tables of version 0001. Written by tools/migration; the reasons stand in server/store/tables.py.
+-- The tables of version 0001. Written by tools/migration; the reasons stand in server/store/tables/.
 
 CREATE TABLE accounts (
     no INTEGER GENERATED ALWAYS AS IDENTITY,

@@ -1,4 +1,4 @@
--- Version 0002. Written by hand, because it moves what is there; the reasons stand in server/store/tables.py and
+-- Version 0002. Written by hand, because it moves what is there; the reasons stand in server/store/tables/ and
 -- docs/decisions/0013-partitions.md. It needs as much free space as the sightings take.
 
 -- A batch's place stands in its own row: removed with it, and one query less for each set.
