@@ -148,7 +148,9 @@ def collect(tx: Connection, number: str, now: datetime) -> OrderFacts:
     said = tuple(_statement(stored, each) for each in statements.of_order(tx, number))
     serials = bound_serials(said)
     done = tuple(acts.fact(act) for act in acts.of_serials(tx, serials, number))
-    heard: tuple[Heard, ...] = tuple(sightings.heard(tx, serials, cuts=_cuts(said, done)))
+    heard: tuple[Heard, ...] = tuple(
+        sightings.heard(tx, serials, stored.placed_at - sightings.LOOK_BACK, _cuts(said, done))
+    )
     return OrderFacts(
         order=_order(stored, said, accounts.by_email(tx, stored.email)),
         statements=said,

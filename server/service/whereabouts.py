@@ -140,7 +140,8 @@ def tags(tx: Connection, who: Caller, policy: Policy, now: datetime) -> tuple[Ta
     mine = ownership.of_account(tx, who.account_no)
     serials = [each.serial for each in mine]
     rows: dict[int, list[Heard]] = {serial: [] for serial in serials}
-    for row in sightings.heard(tx, serials):
+    since = min((each.since for each in mine), default=now) - sightings.LOOK_BACK
+    for row in sightings.heard(tx, serials, since):
         rows[row.serial].append(row)
     newest = sightings.last_heard(tx, serials)
     missed = {mark.serial: mark for mark in lost.living_among(tx, serials)}
@@ -175,7 +176,8 @@ def history(
         raise refuse("period_invalid", detail=f"it is longer than {HISTORY_MAX.days} days")
     since = max(from_at, mine.since)
     # The thinned rows say which frames are live; the minutes say where it was in between.
-    rows = [*sightings.heard(tx, [serial]), *(_heard(each) for each in sightings.history(tx, serial, since, to_at))]
+    thinned = sightings.heard(tx, [serial], mine.since - sightings.LOOK_BACK)
+    rows = [*thinned, *(_heard(each) for each in sightings.history(tx, serial, since, to_at))]
     found = where_is(rows, now, policy, since, to_at, coverage.any_up(tx, since, to_at))
     before = found.last_before if found.last_before and found.last_before >= mine.since else None
     return TagHistory(

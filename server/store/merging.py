@@ -63,7 +63,7 @@ def copy(engine: Engine, whole: Partition) -> Copied:
         )
         before = int(tx.execute(_OLDEST_OPEN).scalar_one())
         rows = tx.execute(text(_insert(whole, ended=True)), {"before": before}).rowcount
-        tx.execute(text(f"create index on {name} (serial, heard_at)"))
+        tx.execute(text(f"create index {whole.name}_serial_heard_at_idx on {name} (serial, heard_at)"))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as alone:
         # Frozen now, the month is never rewritten; analysed now, its first reader is not the one to suffer.
         alone.execute(text(f"vacuum (freeze, analyze) {name}"))

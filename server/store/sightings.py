@@ -1,6 +1,7 @@
 """Sightings read back: thinned for the rules, newest for "where is my tag", minute by minute for its owner.
 
-Every read comes down to the index (serial, heard_at); there is no mutable row per tag. Stale frames are among the
+Every read comes down to the index (serial, heard_at) of the partitions that its time allows; there is no mutable row
+per tag. Stale frames are among the
 rows: freshness is judged by `server.rules.freshness`, not here.
 """
 
@@ -21,6 +22,10 @@ from wire.batch import GatewayClass as WireClass
 
 # The tolerance of freshness (`server.rules.freshness`) is 30 s, so rows of one bucket cannot be told apart by it.
 LAG_BUCKET_S: Final = 30
+# What was heard before an order or an ownership still matters: a frame that was recorded then and is played back now is
+# known by its lag beside live ones. Shorter: whoever keeps a recording for longer is believed while the tag is silent.
+# Longer: one more partition a month for every order.
+LOOK_BACK: Final = timedelta(days=90)
 # A page shows minutes; whoever wants more asks for a shorter time.
 MAX_HISTORY: Final = 10_000
 
@@ -183,9 +188,11 @@ _HEARD: Final = text(_HEARD_SQL).bindparams(
     bindparam("cuts", type_=ARRAY(DateTime(timezone=True))),
 )
 
+# Newest partition first, older ones only while nothing was found. The array stands in a query of its own, because the
+# planner would look how long it is and plan anew for each: five times the work of the answer itself.
 _LAST_SQL: Final = f"""
     select s.*, {_WHERE_IT_STOOD}
-    from unnest(:serials) as wanted(serial)
+    from unnest((select cast(:serials as bigint[]))) as wanted(serial)
     cross join lateral (
         select * from sightings where serial = wanted.serial order by heard_at desc, batch_no desc limit 1
     ) s {_JOINS}

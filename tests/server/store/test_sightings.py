@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Engine, delete, insert
+from sqlalchemy import Connection, Engine, delete, insert, text
 
 from server.rules.facts import GatewayClass, Place
 from server.store import partitions, sightings, tables
@@ -132,6 +133,62 @@ def test_history_shows_the_strongest_of_each_minute_and_who_else_heard_it(engine
         assert [row.heard_at for row in sightings.history(tx, 7, T, T + 180 * S, limit=1)] == [T + 120 * S]
         assert sightings.history(tx, 7, T + 180 * S, T + 999 * S) == []
         assert sightings.history(tx, 8, T, T + 180 * S) == []
+
+
+def touched(tx: Connection, statement: Any, asked: dict[str, Any]) -> dict[str, tuple[str, int]]:
+    """Which partitions a query of ours looks into: how, and into how many entries of their index."""
+    # A partition of a few rows is read whole; with as many as there are in earnest nobody would.
+    tx.execute(text("set local enable_seqscan = off"))
+    tx.execute(text("set local plan_cache_mode = force_generic_plan"))
+    query = text(f"explain (analyze, timing off, costs off, format json) {statement.text}")
+    (plan,) = tx.execute(query.bindparams(*statement._bindparams.values()), asked).scalar_one()
+    found: dict[str, tuple[str, int]] = {}
+    nodes = [plan["Plan"]]
+    for node in nodes:
+        nodes += node.get("Plans", [])
+        if node.get("Relation Name", "").startswith("sightings_") and node["Actual Loops"]:
+            found[node["Relation Name"]] = (node["Node Type"], round(node["Actual Rows"] * node["Actual Loops"]))
+    return found
+
+
+@pytest.fixture
+def a_year(engine: Engine) -> Engine:
+    """Tag 7 is heard three times on every tenth day of a year, tag 8 on the first day only."""
+    with engine.begin() as tx:
+        no = batch(tx, gateway(tx, "gw-1"))
+        for day in range(0, 361, 10):
+            for n in range(3):
+                hear(tx, no, T - timedelta(days=day, minutes=n), 1000)
+        hear(tx, no, T - timedelta(days=360), 1000, serial=8)
+        assert len(partitions.every(tx)) == 17, "days of October and November, months of the rest"
+    return engine
+
+
+def test_last_heard_looks_into_the_newest_partition_that_has_the_tag_and_no_older_one(a_year: Engine) -> None:
+    """Whatever number of sightings there is: one entry of an index in each partition newer than the answer."""
+    with a_year.begin() as tx:
+        assert touched(tx, sightings._LAST, {"serials": [7]}) == {"sightings_2026_11_20": ("Index Scan", 2)}
+        silent = touched(tx, sightings._LAST, {"serials": [8]})
+        assert len(silent) == 17
+        assert silent.pop("sightings_2025_11") == ("Index Scan", 1)
+        assert set(silent.values()) == {("Index Scan", 0)}
+
+
+def test_a_day_of_history_looks_into_that_day_alone(a_year: Engine) -> None:
+    day = T - timedelta(days=40)
+    asked = {"serial": 7, "from_at": day - timedelta(hours=12), "to_at": day + timedelta(minutes=5), "limit": 100}
+    with a_year.begin() as tx:
+        found = touched(tx, sightings._HISTORY, asked)
+        assert list(found) == ["sightings_2026_10_11"]
+        assert found["sightings_2026_10_11"][1] == 3
+        long_ago = asked | {"from_at": asked["from_at"] - timedelta(days=180), "to_at": day - timedelta(days=179)}
+        assert list(touched(tx, sightings._HISTORY, long_ago)) == ["sightings_2026_04"]
+
+
+def test_what_the_rules_read_is_bounded_by_since(a_year: Engine) -> None:
+    with a_year.begin() as tx:
+        found = touched(tx, sightings._HEARD, {"serials": [7], "since": T - timedelta(days=25), "cuts": []})
+        assert sorted(found) == ["sightings_2026_10_31", "sightings_2026_11_10", "sightings_2026_11_20"]
 
 
 ROW = st.tuples(st.integers(0, 3), st.integers(0, 300), st.integers(100, 160), st.integers(1, 2))
