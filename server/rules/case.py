@@ -30,11 +30,9 @@ from server.rules.facts import (
 from server.rules.freshness import Freshness, Sighting, judge
 from server.rules.identity import Conflict, conflicts, disputed
 from server.rules.moment import Moment
-from server.rules.payloads import Binding, CarrierScan, Label
+from server.rules.payloads import Binding, CarrierScan, Label, Payment
 from server.rules.policy import Policy
 from server.rules.privacy import Owned, owner_at, ownerships
-
-_ENDS_SLOT = frozenset({StatementKind.ORDER_CANCELLED, StatementKind.REFUNDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +262,15 @@ def _unit(
         inside=tuple(s for s in fresh if s.row.gateway_class is GatewayClass.OWN_SITE),
         away=tuple(s for s in fresh if binding and s.at > binding.latest and _is_away(case, s)),
         acts=tuple(a for a in case.acts if serial is not None and a.serial == serial),
-        ended=next((s for s in said if s.kind in _ENDS_SLOT), None),
+        ended=next((s for s in said if _ends_slot(s)), None),
     )
+
+
+def _ends_slot(statement: Statement) -> bool:
+    """Cancelled, or the money is back; the fee of a service alone ends nothing, the parcel is still owed."""
+    if statement.kind is StatementKind.REFUNDED:
+        return not (isinstance(statement.payload, Payment) and statement.payload.service)
+    return statement.kind is StatementKind.ORDER_CANCELLED
 
 
 def _is_away(case: Case, sighting: Sighting) -> bool:

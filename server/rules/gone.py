@@ -6,6 +6,7 @@ site after the parcel should have gone with the next pickup, unless it had left 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -29,6 +30,12 @@ class Answer:
 def receipts(unit: SlotCase) -> tuple[Act, ...]:
     """Activations with a valid receipt: the tag was in somebody's hand."""
     return tuple(a for a in unit.acts if a.kind is ActKind.ACTIVATED)
+
+
+def out_of_our_hands(units: Sequence[SlotCase]) -> datetime | None:
+    """The first moment at which any unit of a slot was shown to have left us: a departure, or a receipt."""
+    shown = [at for unit in units for at in (*unit.departures, *(act.at for act in receipts(unit)))]
+    return min(shown, default=None)
 
 
 def departures_for(unit: SlotCase, said: Statement) -> tuple[datetime, ...]:

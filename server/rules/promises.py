@@ -5,14 +5,18 @@ States are debt collection's: `open, kept, broken, cancelled`. A promise kept la
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 from server.rules.case import Case, SlotCase
 from server.rules.facts import ActKind, Statement, StatementKind
 from server.rules.payloads import CarrierScan, Contact, PromiseEnded, PromiseKind, PromiseMade, ShipmentStatus
+
+LAPSE_REFUND: Final = "refund"
+"""The lapse of a conditional keep: the customer keeps the order on a condition, and without it the money is due."""
 
 
 class PromiseState(StrEnum):
@@ -26,7 +30,10 @@ class PromiseState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """One promise judged. `condition` in words; `met_at` when its condition was first true, early or late."""
+    """One promise judged. `condition` in words; `met_at` when its condition was first true, early or late.
+
+    `let_go_at`: when the one to whom it was made let go of it, early or late.
+    """
 
     id: str
     order: str
@@ -41,6 +48,25 @@ class Promise:
     met_at: datetime | None
     condition: str
     lapse: str
+    let_go_at: datetime | None = None
+
+    @property
+    def over(self) -> tuple[datetime, str] | None:
+        """Since when it is no longer open, and why; None while it is."""
+        match self.state:
+            case PromiseState.KEPT if self.met_at is not None:
+                return self.met_at, "the promise was kept"
+            case PromiseState.CANCELLED if self.let_go_at is not None:
+                return self.let_go_at, "the promise was let go"
+            case PromiseState.BROKEN:
+                return self.breaks_at, "the promised day is over"
+            case _:
+                return None
+
+    @property
+    def refunds(self) -> bool:
+        """True if its lapse is the refund: broken, it makes the refund fall due without anybody asking."""
+        return self.lapse.strip().lower() == LAPSE_REFUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +98,10 @@ def _shows(statement: Statement, number: str, dead: tuple[ShipmentStatus, ...]) 
 
 
 def _arrived(case: Case, unit: SlotCase, said: Statement, made: PromiseMade) -> datetime | None:
+    return _arrival(case, unit)
+
+
+def _arrival(case: Case, unit: SlotCase) -> datetime | None:
     scans = [s.latest for s in unit.physical_scans if _shows(s, "", ()) and _is_delivery(s)]
     heard = [s.at for s in unit.away if case.near_ship_to(s) and s.row.gateway_class != "vehicle"]
     receipts = [a.at for a in unit.acts if a.kind is ActKind.ACTIVATED]
@@ -127,11 +157,27 @@ def promises_of(case: Case) -> tuple[Promise, ...]:
     return tuple(_judge(case, s, s.payload) for s in case.statements if isinstance(s.payload, PromiseMade))
 
 
+def about(promises: Iterable[Promise], what: PromiseKind, slot: int) -> tuple[Promise, ...]:
+    """Those of one kind that were made about a slot or about the whole order."""
+    return tuple(p for p in promises if p.what is what and p.slot in (None, slot))
+
+
+def keeps_on_condition(promises: Iterable[Promise], slot: int) -> tuple[Promise, ...]:
+    """Conditional keeps of a slot: each suspends the refund until it breaks, and breaking makes the refund fall due."""
+    return tuple(p for p in promises if p.refunds and p.slot in (None, slot) and p.state is not PromiseState.CANCELLED)
+
+
+def arrived_at(case: Case, units: Sequence[SlotCase]) -> datetime | None:
+    """When the first of a slot's units was shown to have arrived: scan at the door, heard there, or a receipt."""
+    return min((at for unit in units if (at := _arrival(case, unit)) is not None), default=None)
+
+
 def _judge(case: Case, said: Statement, made: PromiseMade) -> Promise:
     condition = CONDITIONS[made.what]
     grace_s = case.policy.promise_grace_s if made.grace_s is None else made.grace_s
     breaks_at = made.due + timedelta(seconds=grace_s)
     met_at = _met_at(case, said, made, condition)
+    let_go_at = min(_ends(case, said), default=None)
     return Promise(
         id=said.id,
         order=said.order,
@@ -142,10 +188,11 @@ def _judge(case: Case, said: Statement, made: PromiseMade) -> Promise:
         made_at=said.said_at,
         due=made.due,
         breaks_at=breaks_at,
-        state=_state(case, said, met_at, breaks_at),
+        state=_state(case, met_at, let_go_at, breaks_at),
         met_at=met_at,
         condition=condition.words,
         lapse=made.lapse,
+        let_go_at=let_go_at,
     )
 
 
@@ -161,11 +208,10 @@ def _met_at(case: Case, said: Statement, made: PromiseMade, condition: Condition
     return max(moments, default=None)
 
 
-def _state(case: Case, said: Statement, met_at: datetime | None, breaks_at: datetime) -> PromiseState:
+def _state(case: Case, met_at: datetime | None, let_go_at: datetime | None, breaks_at: datetime) -> PromiseState:
     if met_at is not None and met_at <= breaks_at:
         return PromiseState.KEPT
-    let_go = min(_ends(case, said), default=None)
-    if let_go is not None and let_go <= breaks_at:
+    if let_go_at is not None and let_go_at <= breaks_at:
         return PromiseState.CANCELLED
     return PromiseState.BROKEN if case.moment.passed(breaks_at) else PromiseState.OPEN
 

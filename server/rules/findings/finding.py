@@ -90,7 +90,15 @@ def ended(unit: SlotCase, found: Found) -> Found:
     return replace(found, cleared_at=unit.ended.latest, cleared_because="the order was cancelled or refunded")
 
 
+def until(found: Found, ends: Iterable[tuple[datetime | None, str]]) -> Found:
+    """The same, cleared by the first of these ends, with its reason. What ended before it began never held."""
+    known = [*ends, (found.cleared_at, found.cleared_because)]
+    over = min(((max(at, found.since), because) for at, because in known if at is not None), default=None)
+    return found if over is None else replace(found, cleared_at=over[0], cleared_because=over[1])
+
+
 def earliest(found: Iterable[Found]) -> Iterable[Found]:
     """Of one slot's findings the one that speaks: the earliest open one, else the earliest that cleared."""
-    ranked = sorted(found, key=lambda f: (f.cleared_at is not None, f.since, f.subject))
+    held = [f for f in found if f.cleared_at is None or f.cleared_at > f.since]
+    ranked = sorted(held, key=lambda f: (f.cleared_at is not None, f.since, f.subject))
     return ranked[:1]

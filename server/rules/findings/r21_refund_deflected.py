@@ -17,15 +17,13 @@ from server.rules.findings.finding import Found, Severity
 from server.rules.payloads import Offer, OfferKind, PromiseKind
 from server.rules.promises import Promise, PromiseState, promises_of
 
-LAPSE = "refund"
-
 
 def find(case: Case) -> Iterable[Found]:
     """One per request, one per keep that lapsed, one per compensation in place of a promise that can be met."""
     for request in _of_kind(case, StatementKind.REFUND_REQUESTED):
         yield from _of_request(case, request)
     for keep in promises_of(case):
-        if keep.lapse == LAPSE and keep.state is PromiseState.BROKEN:
+        if keep.refunds and keep.state is PromiseState.BROKEN:
             yield _lapsed(case, keep)
     yield from _only_compensation(case)
 
@@ -57,7 +55,7 @@ def _settled(case: Case, request: Statement) -> tuple[datetime | None, str]:
     ends = [
         *((s.said_at, "it was refunded") for s in _of_kind(case, StatementKind.REFUNDED)),
         *((s.said_at, "the customer keeps it") for s in _of_kind(case, StatementKind.REFUND_WITHDRAWN)),
-        *((p.made_at, "the customer keeps it on a condition") for p in promises_of(case) if p.lapse == LAPSE),
+        *((p.made_at, "the customer keeps it on a condition") for p in promises_of(case) if p.refunds),
     ]
     return min(((at, why) for at, why in ends if at >= request.said_at), default=(None, ""))
 

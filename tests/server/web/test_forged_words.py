@@ -11,7 +11,7 @@ from server.rules.authority import Role
 from tests.server.web.test_orders import all_is_well, state
 from tests.server.web.town import Somebody, Town, order, said
 
-LABEL = {"carrier": "DHL", "number": "00340434"}
+LABEL = {"carrier": "DHL", "number": "3318810025"}
 SCAN = {**LABEL, "status": "delivered", "physical": True}
 
 

@@ -96,7 +96,7 @@ def test_dispatched_by_staff_alone_is_never_shown_as_shipped(town: Town) -> None
         "T-1",
         said("bound", "serial_bound", then, slot=1, payload={"serial": tag.serial}),
         said("packed", "packed", then, slot=1),
-        said("label", "label_printed", then, slot=1, payload={"carrier": "DHL", "number": "00340434"}),
+        said("label", "label_printed", then, slot=1, payload={"carrier": "DHL", "number": "3318810025"}),
         said("gone", "dispatched", then, "staff", slot=1),
         said("there", "delivered", then + timedelta(days=2), "staff", slot=1),
     )
@@ -191,8 +191,8 @@ def all_is_well(town: Town) -> tuple[Somebody, Somebody, Tag]:
         place = Place(535_500_000 - n * 1_800_000, 99_930_000 + n * 550_000, 30, PlaceSource.GNSS)
         town.hear("van-1", tag.serial, place, [moment])
     town.hear("street-gw", tag.serial, home, [there + timedelta(minutes=n) for n in range(0, 2000, 30)])
-    label = {"carrier": "DHL", "number": "00340434", "service": "express"}
-    scan = {"carrier": "DHL", "number": "00340434", "physical": True}
+    label = {"carrier": "DHL", "number": "3318810025", "service": "express"}
+    scan = {"carrier": "DHL", "number": "3318810025", "physical": True}
     state(
         operator,
         "G-1",

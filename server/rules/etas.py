@@ -1,0 +1,65 @@
+"""When the carrier itself expects each unit to arrive. An event of our own never makes an estimate.
+
+Its words come on a label when it is booked, with a scan, or when somebody reads its page (an assertion of the carrier).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from server.rules.case import Case, SlotCase
+from server.rules.facts import Source, Statement
+from server.rules.payloads import About, Assertion, CarrierScan, Label
+from server.rules.promises import Promise
+from server.rules.spells import Observed, Spell, spells
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The carrier's word for one unit (its index among the slot's), known from `said.said_at` on."""
+
+    unit: int
+    by: datetime
+    said: Statement
+
+
+def estimates(case: Case, units: Sequence[SlotCase]) -> tuple[Estimate, ...]:
+    """Every estimate for the units of one slot, in order of saying."""
+    found = list(_of_parcels(units)) + list(_read_aloud(case, units))
+    return tuple(sorted(found, key=lambda e: (e.said.said_at, e.said.id, e.unit)))
+
+
+def current(every: Iterable[Estimate], at: datetime) -> dict[int, Estimate]:
+    """The last estimate of each unit as it was known at a moment."""
+    return {estimate.unit: estimate for estimate in every if estimate.said.said_at <= at}
+
+
+def late_spells(every: Sequence[Estimate], promise: Promise) -> tuple[Spell, ...]:
+    """The stretches, since the promise was made, in which every unit with an estimate is expected after its due day."""
+    moments = {max(estimate.said.said_at, promise.made_at) for estimate in every}
+    observed = []
+    for at in sorted(moments):
+        known = current(every, at)
+        best = min(known.values(), key=lambda e: (e.by, e.unit))
+        observed.append(Observed(at, best.by > promise.due, best.said))
+    return spells(observed)
+
+
+def _of_parcels(units: Sequence[SlotCase]) -> Iterator[Estimate]:
+    for index, unit in enumerate(units):
+        for said in (*unit.labels, *unit.scans):
+            view = said.payload
+            spoke = isinstance(view, Label) or (isinstance(view, CarrierScan) and said.source is Source.CARRIER)
+            if spoke and isinstance(view, Label | CarrierScan) and view.eta is not None:
+                yield Estimate(index, view.eta, said)
+
+
+def _read_aloud(case: Case, units: Sequence[SlotCase]) -> Iterator[Estimate]:
+    for said in units[-1].said:
+        view = said.payload
+        if not isinstance(view, Assertion) or view.about is not About.ARRIVAL or said.source is not Source.CARRIER:
+            continue
+        if view.by_when is not None:
+            yield Estimate(units.index(case.witness(units[0].slot.number, said.said_at)), view.by_when, said)
