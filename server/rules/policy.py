@@ -109,6 +109,12 @@ class Policy:
     # Larger: orders stay on the list for which nobody can come back any more.
     dispute_window_d: int = 120
 
+    # One mistake behind several orders. Smaller: a busy day's coincidence is one. Larger: victims write in one by one.
+    cohort_orders_min: int = 5
+    # As often as among the others. Smaller: a slow week colours every lot. Larger: a mistake that hits half of all
+    # orders is never seen.
+    cohort_times_min: int = 3
+
     # -- the owner's answer ----------------------------------------------------------------------------------
     # Smaller: the word flickers between two beacons of a quiet place. Larger: "fresh" no longer means "still there".
     fresh_s: int = 900
