@@ -53,7 +53,7 @@ class Side:
     """One that takes turns: what has to run for it, its turn in seconds, and what was measured of it."""
 
     name: str
-    turn: Callable[[], float]
+    turn: Callable[[], Turn]
     processes: Sequence[str]  # whose processor time is its own
     ready: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
     per_s: list[float] = field(default_factory=list)
@@ -62,11 +62,10 @@ class Side:
 
     def take(self, house: House) -> None:
         with self.ready():
-            before = house.cpu_s()
-            self.per_s.append(ROUND / self.turn())
-            after, peak_mib = house.cpu_s(), house.peak_mib()
+            turn, peak_mib = self.turn(), house.peak_mib()
+        self.per_s.append(ROUND / turn.took_s)
         for name in self.processes:
-            self.cpu_s[name] += after[name] - before[name]
+            self.cpu_s[name] += turn.cpu_s[name]
             if name in peak_mib:  # the publisher is gone by now
                 self.peak_mib[name] = max(peak_mib[name], self.peak_mib.get(name, 0))
 
@@ -82,7 +81,7 @@ class Side:
 def measure(house: House, seconds: float, sightings: int, peers: Sequence[Peer], account: Account) -> dict[str, Any]:
     """All sides in turn, at least twice each; then ours at half its speed."""
     batches = ROUND // sightings
-    ours = Side("ours", lambda: _took(our_round(house, batches, sightings, account)), ("ingest", *_SHARED))
+    ours = Side("ours", lambda: our_round(house, batches, sightings, account), ("ingest", *_SHARED))
     bare = Side("bare_copy", lambda: copy_round(house, ROUND), ("postgres",))
     theirs = [_peer_side(house, peer, batches, sightings) for peer in peers]
     our_round(house, batches // 4, sightings, account)  # warms up the caches
@@ -105,10 +104,6 @@ def measure(house: House, seconds: float, sightings: int, peers: Sequence[Peer],
 
 
 _SHARED: Final = ("postgres", "broker", "publisher")
-
-
-def _took(turn: Turn) -> float:
-    return turn.ended - turn.began
 
 
 def _paced(house: House, sightings: int, per_s: float, seconds: float, account: Account) -> dict[str, Any]:

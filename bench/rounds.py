@@ -38,17 +38,34 @@ class Account:
         self.duplicates += other.duplicates
 
 
-def copy_round(house: House, rows: int) -> float:
-    """Seconds of bare COPY of so many rows, one transaction per buffer."""
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn: seconds from its beginning to its last commit, and the processor time of each process meanwhile. Of
+    ours also how long each batch took from the moment at which it was due (at its pace, or at the beginning of the
+    turn) to the commit of its ledger row.
+    """
+
+    took_s: float
+    cpu_s: Mapping[str, float]
+    late_s: tuple[float, ...] = ()
+
+
+def copy_round(house: House, rows: int) -> Turn:
+    """Bare COPY of so many rows, one transaction per buffer."""
     house.clear("sightings")
-    took = 0.0
+    took_s = 0.0
+    before = house.cpu_s()
     for _ in range(rows // COPY_ROWS):
         buffer = _copy_rows(house.load)
         began = time.perf_counter()
         with db.transaction(house.engine) as tx:
             copying.copy_rows(tx, copying.SIGHTINGS, buffer)
-        took += time.perf_counter() - began
-    return took
+        took_s += time.perf_counter() - began
+    return Turn(took_s, _used(before, house.cpu_s()))
+
+
+def _used(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    return {name: used - before.get(name, 0.0) for name, used in after.items()}
 
 
 def _copy_rows(load: Load) -> memoryview:
@@ -61,17 +78,6 @@ def _copy_rows(load: Load) -> memoryview:
     return rows.view(np.uint8).data
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One of ours (seconds since 1970): when it began, when its last sighting was safe, and how long each batch took
-    from the moment at which it was due (with a pace of its own) or the turn began to the commit of its ledger row.
-    """
-
-    began: float
-    ended: float
-    late_s: tuple[float, ...]
-
-
 def our_round(house: House, batches: int, sightings: int, account: Account, per_s: float = 0.0) -> Turn:
     """Checks that each batch came once. `per_s`: batches a second; 0 is as fast as they are taken."""
     house.clear("sightings")
@@ -79,12 +85,14 @@ def our_round(house: House, batches: int, sightings: int, account: Account, per_
     first = first_of(house.load)
     write_packets(path, house.load.batches(batches, sightings, int(time.time() * 1000)))
     last = last_of(house.load)
+    before = house.cpu_s()
     with publishing(path, house.broker_port, per_s) as began:
         wait(lambda: settled(house, last))
+    cpu_s = _used(before, house.cpu_s())  # before we look: counting takes PostgreSQL some time, too
     due = due_s(first, batches, began, per_s)
     late_s = tuple(committed - due[key] for key, committed in committed_s(house, began).items() if key in due)
     assert len(late_s) == batches, f"{len(late_s)} ledger rows of {batches}"
-    return Turn(began, count(house, batches * sightings, account), late_s)
+    return Turn(count(house, batches * sightings, account) - began, cpu_s, late_s)
 
 
 Key = tuple[bytes, int]
@@ -133,16 +141,19 @@ def count(house: House, sightings: int, account: Account) -> float:
     return ended
 
 
-def peer_round(house: House, packets: Packets, rows: int) -> float:
-    """Seconds from the first packet to its last commit."""
+def peer_round(house: House, packets: Packets, rows: int) -> Turn:
+    """mq-bridge, whose process is running."""
     house.clear("sightings", "mqbridge_ledger", "mqbridge_inbox")
+    before = house.cpu_s()
     with publishing(packets.path, house.broker_port) as began:
         # The last row first: counting all the time would take the processor from who is measured.
         wait(lambda: _scalar(house.engine, _IS_THERE, packets.last))
+        time.sleep(0.05)
         wait(lambda: _scalar(house.engine, _ROWS) >= rows)
+    cpu_s = _used(before, house.cpu_s())
     found = _scalar(house.engine, _ROWS)
     assert found == rows, f"mq-bridge stored {found} rows of {rows} ({packets.path.name})"
-    return float(_scalar(house.engine, _LAST_COMMIT)) - began
+    return Turn(float(_scalar(house.engine, _LAST_COMMIT)) - began, cpu_s)
 
 
 def wait(done: Callable[[], Any]) -> None:
