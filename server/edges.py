@@ -24,6 +24,7 @@ from server.service.house import House
 from server.service.letters import SEALED_LINK
 from server.store import keys
 from server.store.db import engine, url_of
+from server.sweep.cohorts import sweep_cohorts
 from server.sweep.housekeeping import KeptAlreadyError, keep_house
 from server.sweep.orders import sweep_orders
 
@@ -34,6 +35,8 @@ ORDERS_EVERY_S: Final = 5.0
 ORDERS_AT_ONCE: Final = 500
 CARRYINGS_EVERY_S: Final = 5.0
 OLD_EVERY_S: Final = 3600.0
+# Reads every recent order; a mistake behind many of them is not made within minutes.
+COHORTS_EVERY_S: Final = 900.0
 
 # A scrape every 15 s finds something new.
 FIGURES_EVERY_S: Final = 15.0
@@ -47,6 +50,11 @@ ROUND_S: Final = Histogram(
 )
 SWEPT: Final = Counter("hearsight_orders_swept_total", "Orders whose verdict was looked at again because it was due")
 REMOVED: Final = Counter("hearsight_removed_total", "What housekeeping removed or merged, by what it was", ["what"])
+for _what in (
+    "partitions_dropped", "sightings_erased", "months_merged", "ledger_rows", "unresolved_frames", "sessions", "resets",
+    "attempts",
+):  # fmt: skip
+    REMOVED.labels(_what)
 
 
 class Every:
@@ -58,6 +66,7 @@ class Every:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         for outcome in ("done", "broken"):
             ROUNDS.labels(name, outcome)
+        ROUND_S.labels(name)
 
     def start(self) -> None:
         self._thread.start()
@@ -108,6 +117,12 @@ class Edges:
                 "orders",
                 ORDERS_EVERY_S,
                 lambda: SWEPT.inc(sweep_orders(house.engine, house.policy, house.clock, ORDERS_AT_ONCE)),
+                log,
+            ),
+            Every(
+                "cohorts",
+                COHORTS_EVERY_S,
+                lambda: sweep_cohorts(house.engine, house.policy, house.clock()),
                 log,
             ),
             Every("figures", FIGURES_EVERY_S, self._read_figures, log),

@@ -373,6 +373,20 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
+class CohortMark:
+    """The order is one of `orders` that share a rule's finding and a cause, as `server.rules.cohorts` found."""
+
+    rule: str
+    cause: str
+    orders: int
+    since: datetime
+    ended_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        require_utc(self.since, self.ended_at)
+
+
+@dataclass(frozen=True, slots=True)
 class OrderFacts:
     """Everything known about one order; the store gathers it, `weigh` judges it.
 
@@ -388,6 +402,7 @@ class OrderFacts:
     sites: tuple[Site, ...] = ()
     gateways: tuple[Gateway, ...] = ()
     healthy: tuple[Healthy, ...] = ()
+    cohorts: tuple[CohortMark, ...] = ()
 
 
 def bound_serials(statements: tuple[Statement, ...]) -> frozenset[int]:

@@ -48,7 +48,7 @@ from server.rules.weigh import Weighing, weigh
 from server.service import ingest_health
 from server.service.ingest_health import Late
 from server.service.refusals import refuse
-from server.store import accounts, acts, coverage, orders, sightings, statements, weighings
+from server.store import accounts, acts, cohorts, coverage, orders, sightings, statements, weighings
 from server.store.accounts import Account
 from server.store.orders import StoredOrder, StoredSlot, slot_id
 from server.store.statements import StoredStatement
@@ -160,6 +160,7 @@ def collect(tx: Connection, number: str, now: datetime) -> OrderFacts:
         sites=coverage.all_sites(tx),
         gateways=coverage.gateways_of(tx, {row.gateway for row in heard}),
         healthy=coverage.healthy(tx, stored.placed_at, now),
+        cohorts=cohorts.marks_of(tx, number),
     )
 
 
