@@ -19,7 +19,9 @@ from server.service.ingest_health import Word as Arriving
 from server.service.ingest_health import ingest_health
 from server.store import notices, weighings
 
-LOOKED_AT: Final = Gauge("hearsight_figures_unixtime_seconds", "When the figures below were read from the database")
+LOOKED_AT: Final = Gauge(
+    "hearsight_figures_unixtime_seconds", "When the figures of the house were last read from the database"
+)
 WAITING: Final = Gauge("hearsight_notices_waiting", "Messages to people that were neither sent nor given up")
 OLDEST_S: Final = Gauge("hearsight_notices_oldest_seconds", "Age of the oldest message that waits")
 DUE: Final = Gauge("hearsight_orders_due", "Orders whose verdict is to be looked at again by now")
@@ -28,6 +30,10 @@ QUEUED: Final = Gauge("hearsight_gateways_queued_batches", "Batches that wait on
 BEHIND_S: Final = Gauge("hearsight_sightings_behind_seconds", "How late sightings arrive, at least, as pages say it")
 WORKERS: Final = Gauge("hearsight_ingest_workers", "Workers that told of themselves and are still wanted")
 ARRIVING: Final = Gauge("hearsight_sightings_state", "1 for the word that pages have for the ingest", ["state"])
+for _state in Word:
+    GATEWAYS.labels(_state)
+for _arriving in Arriving:
+    ARRIVING.labels(_arriving)
 
 
 def read(tx: Connection, now: datetime) -> None:

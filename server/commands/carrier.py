@@ -23,6 +23,8 @@ CARRYINGS_MAX: Final = 1_000
 ANSWERS_REFUSED: Final = Counter(
     "hearsight_answers_refused_total", "Answers of gateways refused, by reason", ["reason"]
 )
+for _reason in ("no_session", "out_of_turn"):
+    ANSWERS_REFUSED.labels(_reason)
 
 
 class Claims(Protocol):

@@ -28,6 +28,8 @@ PAYLOAD_MAX: Final = MAX_BYTES + SIGNATURE_LEN
 _STOP: Final = ("", b"")
 Take = Callable[[str, bytes], None]
 DROPPED: Final = Counter("hearsight_commands_dropped_total", "Messages of gateways dropped, by reason", ["reason"])
+for _reason in ("oversized", "queue_full", "broken"):
+    DROPPED.labels(_reason)
 
 
 class Link:

@@ -23,6 +23,8 @@ from wire.state import decode_state
 # The tag is in the claimer's hand: whoever heard it longer ago is not the gateway beside it.
 HEARD_RECENTLY: Final = timedelta(minutes=15)
 STATES_REFUSED: Final = Counter("hearsight_states_refused_total", "States of gateways refused, by reason", ["reason"])
+for _reason in ("gateway_unknown", "malformed"):
+    STATES_REFUSED.labels(_reason)
 
 
 def able(tx: Connection, gateway: str, now: datetime) -> bool:

@@ -68,7 +68,16 @@ STEPS: Final = {
 
 for _reason in (*Dropped, "unstorable"):
     DROPPED.labels(_reason)
+for _outcome, _reason in (
+    ("stored", ""), ("stored", "given_up"), ("duplicate", ""), ("sequence_conflict", ""), ("refused", "future"),
+    ("refused", "records"), ("refused", "malformed"), ("refused", "poison"),
+):  # fmt: skip
+    OUTCOMES.labels(_outcome, _reason)
+for _verdict in ("resolved", "owned_not_stored", "near_owner", "foreign", "unknown_type", "expired"):
+    FRAMES.labels(_verdict)
+for _error in ("OperationalError", "HookError"):
+    RETRIES.labels(_error)
 for _reason in ("queue_full", "connection"):
     RECEIPTS_LOST.labels(_reason)
-for _outcome in ("made", "refused", "unreachable", "not_accepted", "lost"):
+for _outcome in ("made", "refused", "subscription_refused", "unreachable", "not_accepted", "lost"):
     CONNECTIONS.labels(_outcome)

@@ -36,6 +36,8 @@ _AGAIN_MAX_S: Final = 5.0
 STREAMS: Final = Gauge("hearsight_live_streams", "Open streams of live answers")
 LISTENING: Final = Gauge("hearsight_live_listening", "1 while the database can wake the live streams")
 REFUSED: Final = Counter("hearsight_live_refused_total", "Live streams that were refused, by reason", ["reason"])
+for _reason in ("account", "all"):
+    REFUSED.labels(_reason)
 log = structlog.get_logger("live")
 
 

@@ -39,6 +39,8 @@ PATIENCE_S: Final = 1.0
 RETRY_MS: Final = 2_000
 
 EVENTS: Final = Counter("hearsight_live_events_total", "Events of live answers, by kind", ["kind"])
+for _kind in ("state", "sighting", "paused", "end"):
+    EVENTS.labels(_kind)
 _ANSWER: Final = TypeAdapter(TagAnswer)
 
 

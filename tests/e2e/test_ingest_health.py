@@ -59,7 +59,7 @@ class Held:
                 enrol(tx, gateway)
             self.server_key = keys.server_key(tx, vault, NOW).public_key()
         self.log, self.settled = folder / "ingest.log", dict[str, set[int]]()
-        env = os.environ | {
+        self.env = os.environ | {
             "HEARSIGHT_DATA": str(folder),
             "HEARSIGHT_DATABASE_URL": url,
             "HEARSIGHT_MQTT_URL": broker.url,
@@ -68,7 +68,7 @@ class Held:
             **{f"HEARSIGHT_{name.upper()}": str(value) for name, value in settings.items()},
         }
         with self.log.open("ab") as log:
-            self.child = children.start([sys.executable, "-m", "server", "ingest"], env=env, output=log)
+            self.child = children.start([sys.executable, "-m", "server", "ingest"], env=self.env, output=log)
         self.client = paho.Client(CallbackAPIVersion.VERSION2, "gateways")
         self.client.on_connect = self._subscribe
         self.client.on_message = self._on_receipt
