@@ -50,8 +50,8 @@ def empty_before(tx: Connection, part: Partition) -> date | None:
 
 
 def erase(engine: Engine, part: Partition, before: datetime, progress: Progress) -> int:
-    """The rows of a partition heard before a midnight (UTC), page by page, then VACUUM: only that takes them off the
-    disk. Returns how many went.
+    """The rows of a partition heard before a midnight (UTC), page by page, then VACUUM, which takes them out of their
+    pages. Returns how many went.
     """
     with transaction(engine) as tx:
         pages = int(tx.execute(_PAGES, {"name": part.name}).scalar_one())
