@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,17 +21,24 @@ from server.ingest.verify import KnownGateway
 from server.store import gateways, keys, trusted
 from server.store.crypto import Vault
 
+# A lot imported while no worker ran, or noticed by one that was then killed, has frames waiting that nobody looked at
+# again. Shorter: an ingest that was down for longer leaves them. Longer: each start looks through them once more.
+YOUNG: Final = timedelta(days=7)
 # One small query each time; longer, and an operator who revokes a gateway would wonder.
 REFRESH_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """One state of the keys. `resolver` is made anew with each, and knows no tag before K_factory was imported."""
+    """One state of the keys. `resolver` is made anew with each, and knows no tag before K_factory was imported.
+
+    `young` are the lots of which frames may wait that came before their keys, whoever has noticed these lots before.
+    """
 
     revision: int
     gateways: Mapping[str, KnownGateway]
     lots: Mapping[int, LotKey] = field(repr=False)
+    young: frozenset[int]
     resolver: Resolver = field(repr=False)
     server_key: Ed25519PrivateKey = field(repr=False)
 
@@ -49,7 +56,9 @@ class Keys:
         revision = trusted.revision(tx)
         k_factory = keys.k_factory(tx, self.vault)
         # Without K_factory no frame can be told from a forged one: the lots wait for it.
-        live = [LotKey(lot.no, lot.k_lot) for lot in keys.live_lots(tx, self.vault)] if k_factory else []
+        lots = keys.live_lots(tx, self.vault) if k_factory else ()
+        live = [LotKey(lot.no, lot.k_lot) for lot in lots]
+        now = self.clock()
         return Keyring(
             revision=revision,
             gateways={
@@ -58,8 +67,9 @@ class Keys:
                 if known.public_key is not None
             },
             lots={lot.no: lot for lot in live},
+            young=frozenset(lot.no for lot in lots if lot.imported_at > now - YOUNG),
             resolver=Resolver(k_factory or b"", live, self.network_id),
-            server_key=keys.server_key(tx, self.vault, self.clock()),
+            server_key=keys.server_key(tx, self.vault, now),
         )
 
     def renew(self, tx: Connection, before: Keyring) -> Keyring:

@@ -54,7 +54,8 @@ class GivenUpError(Exception):
 class Ready:
     """A set between the two steps: what to write (several parts only if something in it broke the making).
 
-    `new_lots` were imported since the set before: frames of their tags may lie in sets already stored.
+    `new_lots` were imported since the set before, or not long before we began: frames of their tags may lie in sets
+    already stored.
     """
 
     deliveries: Sequence[Delivery]
@@ -94,6 +95,8 @@ class Worker:
         self._looked_at_s = monotonic()
         self._limits = Limits(rate)
         self._take_over(ring)
+        # Young ones count as new to us: whoever noticed them before may have been killed before it looked again.
+        self._lots_seen = frozenset(ring.lots) - ring.young
         self.freshest = Freshest()
         """How old the freshest batch of late was, for whoever asks how late we are."""
         self.stored = 0
@@ -106,14 +109,14 @@ class Worker:
 
         Reads the database only to renew keys, and does without if that fails.
         """
-        before = self._ring
         self._renew_keyring(REFRESH_S)
         with metrics.STEPS["verify"].time():
             entries = self._verify(deliveries)
         now = self._clock()
         self._note_age(entries, now)
         parts = list(self._prepare(entries, self._ring, now))
-        new_lots = [lot for no, lot in self._ring.lots.items() if no not in before.lots]
+        new_lots = [lot for no, lot in self._ring.lots.items() if no not in self._lots_seen]
+        self._lots_seen = frozenset(self._ring.lots)
         return Ready(deliveries, parts, new_lots, self._ring.server_key)
 
     def _renew_keyring(self, not_younger_s: float) -> None:

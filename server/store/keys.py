@@ -24,6 +24,7 @@ class LiveLot:
 
     no: int
     lot: str
+    imported_at: datetime
     k_lot: bytes = field(repr=False)
 
 
@@ -105,8 +106,11 @@ def k_factory(tx: Connection, vault: Vault) -> bytes | None:
 
 def live_lots(tx: Connection, vault: Vault) -> tuple[LiveLot, ...]:
     """Every lot that is not retired, newest first. Raises Refusal `master_key_wrong`."""
-    query = select(lots.c.no, lots.c.lot, lots.c.k_lot).where(lots.c.retired_at.is_(None)).order_by(lots.c.no.desc())
-    return tuple(LiveLot(row.no, row.lot, vault.open(LOT_KEY.what(row.lot), row.k_lot)) for row in tx.execute(query))
+    wanted = select(lots.c.no, lots.c.lot, lots.c.imported_at, lots.c.k_lot).where(lots.c.retired_at.is_(None))
+    return tuple(
+        LiveLot(row.no, row.lot, row.imported_at, vault.open(LOT_KEY.what(row.lot), row.k_lot))
+        for row in tx.execute(wanted.order_by(lots.c.no.desc()))
+    )
 
 
 def lot_key(tx: Connection, vault: Vault, lot: str) -> bytes | None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -15,7 +16,7 @@ import structlog
 from sqlalchemy import Engine, delete, select, text, update
 from sqlalchemy.exc import OperationalError
 
-from server.ingest import metrics, worker
+from server.ingest import keyring, metrics, worker
 from server.ingest.inbox import Delivery, Inbox
 from server.ingest.keyring import Keys
 from server.ingest.pipeline import Pipeline
@@ -38,13 +39,13 @@ class Bench:
         self.engine, self.inbox, self.mid = engine, Inbox(), 0
         self.acked: list[int] = []
         self.receipts: list[Message] = []
-        keyring = Keys(vault, 0xF0, lambda: NOW)
+        known = Keys(vault, 0xF0, lambda: NOW)
         with engine.begin() as tx:
-            ring = keyring.load(tx)
+            ring = known.load(tx)
         self.server_key = ring.server_key.public_key()
         self.given_up = threading.Event()
         self.worker = Worker(
-            engine, keyring, ring, self._answer, on_stored,
+            engine, known, ring, self._answer, on_stored,
             clock=lambda: NOW, monotonic=time.monotonic, wait=self.given_up.wait, retention=RETENTION, log=LOG,
         )  # fmt: skip
         pipeline = Pipeline(self.worker, self.inbox, self.given_up)
@@ -200,6 +201,36 @@ def test_a_lot_imported_later_makes_sightings_of_what_was_kept(
     assert {(row["batch_no"], row["adverts"], row["rssi_max_dbm"]) for row in rows} == {(batch["no"], 3, -60)}
 
 
+def test_a_lot_imported_while_no_worker_ran_makes_sightings_all_the_same(
+    running, engine: Engine, vault: Vault, gateway: Gateway
+) -> None:
+    """Found by the world's seed 107: whoever noticed the lot was killed before it looked at the kept frames."""
+    late = LOTS[0]._replace(no=77, key=b"L" * 16)
+    bench = running()
+    bench.deliver(gateway, gateway.batch(sighting(Tag(40, lot=late).frame())))
+    bench.wait_for_acks(1)
+    bench.inbox.close()
+    for thread in bench.threads:
+        thread.join(5)
+    with engine.begin() as tx:
+        keys.add_lot(tx, vault, "late", late.key, NOW)
+    running()
+    wait_until(lambda: count(engine, "sightings") == 1, "the sighting")
+    assert count(engine, "unresolved_frames") == 0
+
+
+def test_a_lot_that_is_long_known_is_not_looked_through_at_each_start(engine: Engine, vault: Vault) -> None:
+    with engine.begin() as tx:
+        furnish(tx, vault, [])
+        keys.add_lot(tx, vault, "old", b"O" * 16, NOW - keyring.YOUNG)
+        keys.add_lot(tx, vault, "new", b"N" * 16, NOW - keyring.YOUNG + timedelta(seconds=1))
+        numbers = {lot.lot: lot.no for lot in keys.live_lots(tx, vault)}
+        ring = Keys(vault, 0xF0, lambda: NOW).load(tx)
+    assert set(ring.lots) >= set(numbers.values())
+    assert numbers["new"] in ring.young
+    assert numbers["old"] not in ring.young
+
+
 def test_without_a_database_the_sets_wait_unanswered(
     running, engine: Engine, database_url: str, postgres, gateway: Gateway
 ) -> None:
@@ -307,8 +338,8 @@ def test_step_by_step_without_threads_under_a_clock_of_ones_own(engine: Engine, 
     """What a simulated world does: it calls the steps itself, and waiting is a call that it may refuse."""
     with engine.begin() as tx:
         furnish(tx, vault)
-        keyring = Keys(vault, 0xF0, lambda: NOW)
-        ring = keyring.load(tx)
+        known = Keys(vault, 0xF0, lambda: NOW)
+        ring = known.load(tx)
     waited, acked, failing = list[float](), list[int](), [True]
 
     def wait(pause_s: float) -> bool:
@@ -322,7 +353,7 @@ def test_step_by_step_without_threads_under_a_clock_of_ones_own(engine: Engine, 
             raise OSError
 
     made = Worker(
-        engine, keyring, ring, lambda deliveries, _: acked.extend(each.mid for each in deliveries), [on_stored],
+        engine, known, ring, lambda deliveries, _: acked.extend(each.mid for each in deliveries), [on_stored],
         clock=lambda: NOW, monotonic=lambda: 0.0, wait=wait, retention=RETENTION, log=LOG,
     )  # fmt: skip
     ready = made.make_ready([Delivery(gateway.topic, gateway.batch(sighting(Tag(7).frame())), 5, 0, 0.0)])
