@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Engine, text
 
 from server.refusal import Refusal
-from server.store import db
-from server.store.migrations import current, migrate, newest, require_newest
+from server.store import db, partitions
+from server.store.migrations import config, current, migrate, newest, require_newest
 from server.store.tables import metadata
 
 
@@ -52,3 +54,43 @@ def test_a_database_of_a_newer_program_is_refused(engine: Engine) -> None:
         assert current(tx) == "9999"
         with pytest.raises(Refusal, match="9999"):
             require_newest(tx)
+
+
+OLD = """
+    insert into gateways (gateway, gateway_class, owner, created_at) values ('gw-1', 0, 'us', now());
+    insert into places (lat_e7, lon_e7, accuracy_m, source) values (1, 2, 3, 0), (525200000, -134050000, 8, 1);
+    insert into batches (gateway_no, outbox_id, sequence, body_sha256, received_at, sent_at, gateway_class, clock,
+        place_no, outcome, rows, unresolved)
+    select 1, '1', n, '2', now(), now(), 0, 2, case when n < 2 then n + 1 end, 0, 0, 0 from generate_series(0, 2) n;
+    insert into sightings select n, now() - n * interval '7 days 1 hour', now() - n * interval '7 days 1 hour 1.5 s',
+        1 + n % 3, n, 1, 30000 + 1000 * n, 0, -60, -70 from generate_series(0, 60) n;
+    insert into sightings values (99, '1970-01-01 00:00:00+00', '2026-01-01', 1, 1, 1, 1, 0, -60, -70);
+    insert into unresolved_frames values (1, now(), now() - interval '2 s', 99999, -60, -70, '3', 'no_lot')
+"""
+
+
+def test_what_is_there_moves_into_partitions(empty_database_url: str) -> None:
+    """Every row as it was, in the partition that ingest would have put it into; each batch with its place."""
+    engine = db.engine(empty_database_url)
+    with engine.begin() as tx:
+        command.upgrade(config(tx), "0001")
+        tx.execute(text(OLD.replace(":", r"\:")))
+        before = tx.execute(text("select serial, heard_at, batch_no, uptime_s from sightings order by serial")).all()
+        now = tx.execute(text("select now()")).scalar_one()
+    migrate(engine)
+    with engine.begin() as tx:
+        after = tx.execute(text("select serial, heard_at, batch_no, uptime_s from sightings order by serial")).all()
+        assert after == before
+        there = partitions.every(tx)
+        partitions.cover(tx, {row.heard_at.astimezone(UTC).date() for row in before}, now)
+        assert partitions.every(tx) == there
+        for part in there:
+            assert part.is_month != partitions.is_young(partitions.month(part.first), now), part
+        rows = tx.execute(text("select window_ms, adverts from sightings where serial in (1, 60, 99) order by serial"))
+        assert rows.all() == [(1500, 31_000), (60 * 1500, 32_767), (-(2**31 - 1), 1)]
+        places = tx.execute(text("select lat_e7, lon_e7, accuracy_m, place_source from batches order by no")).all()
+        assert places == [(1, 2, 3, 0), (525_200_000, -134_050_000, 8, 1), (None,) * 4]
+        frame = tx.execute(text("select window_ms, adverts, frame from unresolved_frames")).one()
+        assert frame == (2000, 32_767, b"3")
+        assert tx.execute(text("select count(*) from pg_tables where tablename = 'places'")).scalar_one() == 0
+    engine.dispose()
