@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from server.rules import words
-from server.rules.case import Case, SlotCase
+from server.rules.case import Case, SlotCase, lay_out
 from server.rules.evidence import Evidence, Verdict, of_act, of_sightings, of_statement, together
-from server.rules.facts import Act, ActKind, Heard, Source, Statement
+from server.rules.facts import SAYS_GONE, Act, ActKind, Heard, OrderFacts, Source, Statement
 from server.rules.freshness import Sighting
+from server.rules.moment import Moment
 from server.rules.payloads import CarrierScan, ShipmentStatus
+from server.rules.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,14 @@ class Answer:
     verdict: Verdict
     evidence: tuple[Evidence, ...] = ()
     why: str = ""
+
+
+def pickup_deadlines(facts: OrderFacts, policy: Policy, now: datetime) -> frozenset[datetime]:
+    """From when on being heard inside speaks against words that are known at `now`. No heard row may lie across one:
+    of its frames only the two ends would be asked on which side they are.
+    """
+    case = lay_out(facts, policy, Moment(now))
+    return frozenset(case.pickup_deadline(said) for said in case.statements if said.kind in SAYS_GONE)
 
 
 def receipts(unit: SlotCase) -> tuple[Act, ...]:

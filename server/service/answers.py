@@ -7,7 +7,7 @@ sweep; an order's own page is always weighed anew, so nobody reads yesterday's a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
@@ -21,7 +21,6 @@ from server.rules.explain import why as explain_why
 from server.rules.facts import (
     Act,
     Correction,
-    Heard,
     Line,
     Order,
     OrderFacts,
@@ -34,6 +33,7 @@ from server.rules.facts import (
     bound_serials,
 )
 from server.rules.findings.finding import Finding
+from server.rules.gone import pickup_deadlines
 from server.rules.payload_json import payload_from
 from server.rules.payloads import CarrierScan, Label, Payment
 from server.rules.policy import SOLO, Policy
@@ -148,20 +148,18 @@ def collect(tx: Connection, number: str, now: datetime) -> OrderFacts:
     said = tuple(_statement(stored, each) for each in statements.of_order(tx, number))
     serials = bound_serials(said)
     done = tuple(acts.fact(act) for act in acts.of_serials(tx, serials, number))
-    heard: tuple[Heard, ...] = tuple(
-        sightings.heard(tx, serials, stored.placed_at - sightings.LOOK_BACK, _cuts(said, done))
-    )
-    return OrderFacts(
+    bare = OrderFacts(
         order=_order(stored, said, accounts.by_email(tx, stored.email)),
         statements=said,
         acts=done,
-        heard=heard,
         units=coverage.units_of(tx, serials),
         sites=coverage.all_sites(tx),
-        gateways=coverage.gateways_of(tx, {row.gateway for row in heard}),
         healthy=coverage.healthy(tx, stored.placed_at, now),
         cohorts=cohorts.marks_of(tx, number),
     )
+    cuts = _cuts(said, done) | pickup_deadlines(bare, SOLO, now)
+    heard = tuple(sightings.heard(tx, serials, stored.placed_at - sightings.LOOK_BACK, cuts))
+    return replace(bare, heard=heard, gateways=coverage.gateways_of(tx, {row.gateway for row in heard}))
 
 
 def _cuts(said: tuple[Statement, ...], done: tuple[Act, ...]) -> set[datetime]:

@@ -125,6 +125,29 @@ def test_a_tag_that_lay_at_the_bench_all_day_was_heard_while_it_was_packed(town:
     assert sum(row.count for row in facts.heard) == 140
 
 
+def test_two_frames_inside_after_the_pickup_refute_however_sightings_are_thinned(town: Town) -> None:
+    """Found by the world's seed 45: thinned across the pickup, one frame of the evening was left, too little for it."""
+    from wire.batch import GatewayClass
+
+    who, tag = town.staff(Role.OPERATOR), town.tag()
+    town.site()
+    town.gateway("dock-1", GatewayClass.OWN_SITE, "dock", HAMBURG)
+    friday = (town.now - timedelta(days=2)).replace(hour=0)
+    hours = [friday + timedelta(hours=n) for n in (5, 7, 9, 11, 13, 15, 17, 19, 21)]  # the pickup is over at 18
+    town.hear("dock-1", tag.serial, HAMBURG, hours)
+    who.post("/orders", order("T-1", site="dock"))
+    state(
+        who,
+        "T-1",
+        said("b", "serial_bound", hours[1], slot=1, payload={"serial": tag.serial}),
+        said("d", "dispatched", hours[2], "staff", slot=1),
+    )
+    with town.house.work() as (tx, now):
+        _, weighed = answers.weighing(tx, "T-1", SOLO, now)
+    [words] = [each for each in weighed.verdicts if each.kind == "dispatched"]
+    assert words.verdict == "refuted"
+
+
 def test_our_receivers_were_up_as_long_as_they_told(town: Town) -> None:
     """Silence counts only where somebody listened: a gap of more than a quarter of an hour ends a stretch."""
     from server.store import coverage
