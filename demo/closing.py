@@ -43,6 +43,7 @@ def command_lines(setup: Setup, good: Story, bad: Story) -> str:
         (
             f"HEARSIGHT_DATA={data} {python} -m server why {bad.number}",
             f"{asked} {python} -m owner where {good.raw['tag'][0]['serial']}",
+            f"{asked} {python} -m owner watch {good.raw['tag'][0]['serial']}",
         )
     )
 

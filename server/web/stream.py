@@ -107,8 +107,7 @@ class Stream:
 
     async def _next(self) -> bytes:
         """The next thing to say, after at most BEAT_S; empty if there is nothing to say yet."""
-        if not self._hub.hears(self.serial):
-            self._look_again = True
+        if not self._hub.hears(self.serial):  # afterwards it starts over
             return b"" if await self._wait(BEAT_S if self._paused else PATIENCE_S) else self._pause()
         if self._look_again:
             return await self._look()

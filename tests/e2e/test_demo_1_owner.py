@@ -16,11 +16,13 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 CUSTOMER, BAD, TAG = "rowan.ellery@example.org", "HS-2016-0311", "7001001"
 
 
-def owner(demo: Demo, *command: str, token: str | None = None) -> subprocess.CompletedProcess[str]:
+def owner(
+    demo: Demo, *command: str, token: str | None = None, patience_s: float = 60
+) -> subprocess.CompletedProcess[str]:
     mine = demo.memory[f"token {CUSTOMER}"] if token is None else token
     env = {**os.environ, "HEARSIGHT_SERVER": demo.url, "HEARSIGHT_TOKEN": mine, "COLUMNS": "120"}
     line = [sys.executable, "-m", "owner", *command]
-    return subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=patience_s)
 
 
 def test_an_owner_reads_where_the_tag_is_and_was(demo: Demo) -> None:
@@ -32,6 +34,14 @@ def test_an_owner_reads_where_the_tag_is_and_was(demo: Demo) -> None:
     assert "managed" in told.stdout
     assert json.loads(owner(demo, "tags", "--json").stdout)[0]["serial"] == int(TAG)
     assert "35.61" in owner(demo, "history", TAG).stdout
+
+
+def test_an_owner_sees_it_being_heard_at_this_moment(demo: Demo) -> None:
+    """From the simulated radio to the terminal: a window of twenty seconds, then the way here."""
+    told = owner(demo, "watch", TAG, "--count", "1", "--for", "110", "--json", patience_s=120)
+    lines = [json.loads(line) for line in told.stdout.splitlines()]
+    assert [line["event"] for line in lines] == ["state", "sighting"], told.stderr
+    assert f"-m owner watch {TAG}" in demo.said()
 
 
 def test_the_receipt_is_told_as_the_command_that_checks_it(demo: Demo) -> None:
