@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 
 from server.rules import words
 from server.rules.case import Case, SlotCase
@@ -32,7 +33,8 @@ def _numbers(unit: SlotCase) -> dict[str, Statement]:
 
 def _of_number(case: Case, unit: SlotCase, number: str, given: Statement) -> Iterable[Found]:
     older = [s for s in unit.quarantined if _shows(s, number) and _foreign(case, unit, s, number)]
-    known = [(max(given.said_at, s.said_at), s) for s in (*older, *_other_ids(unit, number))]
+    others = list(_other_ids(unit, number))
+    known = [(max(given.said_at, s.said_at), s) for s in (*older, *others)]
     if not known:
         return
     since, first = min(known, key=lambda each: (each[0], each[1].id))
@@ -44,7 +46,13 @@ def _of_number(case: Case, unit: SlotCase, number: str, given: Statement) -> Ite
         " which is not this parcel's.",
         evidence=(of_statement(given, case.zone), of_statement(first, case.zone)),
     )
-    yield ended(unit, until(found, _ends(unit, number, given)))
+    ours = [s for s in unit.physical_scans if _shows(s, number) and s not in others]
+    if first in others:  # it was in hand before the id changed; only a scan after that shows that it still is
+        ours = [s for s in ours if s.said_at > since]
+    yield ended(unit, until(found, [*((s.said_at, _IN_HAND) for s in ours), *_later_numbers(unit, number, given)]))
+
+
+_IN_HAND: Final = "the carrier has had this parcel in hand under it"
 
 
 def _shows(said: Statement, number: str) -> bool:
@@ -73,10 +81,7 @@ def _other_ids(unit: SlotCase, number: str) -> Iterable[Statement]:
                 yield said
 
 
-def _ends(unit: SlotCase, number: str, given: Statement) -> Iterable[tuple[datetime, str]]:
-    for said in unit.physical_scans:
-        if _shows(said, number):
-            yield said.said_at, "the carrier has had this parcel in hand under it"
+def _later_numbers(unit: SlotCase, number: str, given: Statement) -> Iterable[tuple[datetime, str]]:
     legs = {label.leg for label in _labels(unit) if label.number == number} or {1}
     for said in (s for s in unit.labels if s.said_at > given.said_at):
         if isinstance(said.payload, Label) and said.payload.number != number and said.payload.leg in legs:

@@ -51,6 +51,7 @@ from tests.server.rules.build import (
     say,
     scan,
 )
+from tests.server.rules.worlds_parcels import parcel_words, with_address
 
 OTHER = 4712
 END = at("Fri 12:00", week=2)
@@ -173,11 +174,12 @@ def worlds(draw: st.DrawFn, live: bool = False) -> OrderFacts:
     if draw(st.booleans()):
         parts.append(replace(bound(at("Mon 10:00")), id="bound"))
     parts += [draw(statements(number)) for number in range(draw(st.integers(0, 6)))]
+    parts += [draw(parcel_words(number, moments)) for number in range(draw(st.integers(0, 4)))]
     rows = draw(st.lists(heard_rows(), max_size=6))
     parts += [_as_live(row) for row in rows] if live else rows
     parts += [draw(acts(number)) for number in range(draw(st.integers(0, 2)))]
     mode = draw(st.sampled_from(tuple(BeaconMode)))
-    world = facts(*parts, slots=draw(st.integers(1, 2)), unit=Unit(SERIAL, beacon_mode=mode))
+    world = draw(with_address(facts(*parts, slots=draw(st.integers(1, 2)), unit=Unit(SERIAL, beacon_mode=mode))))
     up_until = draw(st.sampled_from((None, at("Mon 12:00"), at("Wed 19:00"))))
     return replace(world, healthy=tuple(Healthy(up.gateway, up.from_at, up_until) for up in world.healthy))
 
