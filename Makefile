@@ -3,9 +3,10 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 SECONDS_EACH ?= 20
+KILLS ?= 3000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo demo demo-clean test lint bench
+.PHONY: help setup setup-demo demo demo-clean test lint bench soak
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -31,6 +32,10 @@ lint: setup ## ruff, mypy --strict, import contracts
 test: lint ## lint, then every test on real parts (installs Mosquitto and Chromium where it may)
 	@tools/parts
 	@$(VENV)/bin/pytest
+
+soak: setup ## for hours: KILLS=3000 kills (SEED=7 plays one run again); Ctrl-C ends it with the sum so far
+	@tools/parts
+	@$(PY) -m tests.e2e.crash.soak --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 bench: setup ## the three benchmarks, SECONDS_EACH=20 each
 	@$(PY) -m bench.ingest --seconds $(SECONDS_EACH)

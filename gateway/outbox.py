@@ -19,18 +19,18 @@ receipt for what it forgot can be taken for one of what it holds.
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from gateway.collector import Window
-from gateway.outbox_file import NO_SPACE, ROW_COST, Depth, OutboxFile
+from gateway.outbox_file import ROW_COST, Depth, NoSpaceError, OutboxFile
 from wire.batch import (
     MAX_SIGHTINGS,
     SIGHTING,
@@ -46,9 +46,11 @@ from wire.errors import WireError
 from wire.receipt import OutcomeKind, Receipt, decode_receipt
 from wire.signing import SIGNATURE_LEN, Domain, sign, verify
 
+T = TypeVar("T")
+
 
 class OutboxFullError(Exception):
-    """Not even giving up older batches made room. The window is lost, its counts are owed."""
+    """There is no room, not even after giving up older batches; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +83,8 @@ class Outbox:
         self._unwritten: Counter[str] = Counter()  # owed, but the disk would not even take that
         self._file = OutboxFile(path)
         self._new_name()
-        with self._file.transaction():
-            self._adopt()
-            if self._file.was_broken:
-                self._file.owe({"outbox_broken": 1})
+        self._write(self._adopt)
+        self._file.reserve()
 
     def close(self) -> None:
         self._file.db.close()
@@ -95,26 +95,44 @@ class Outbox:
     # ------------------------------------------------------------------------------------ a run's begin and end
     def begin(self) -> bool:
         """A run begins. True if the last one did not end in order: then what its last window held is lost, which is
-        owed as `unclean_stop`.
+        owed as `unclean_stop`. A full disk does not keep it from beginning.
         """
-        with self._file.transaction():
-            unclean = self._file.number("running") == 1
-            if unclean:
-                self._file.owe({"unclean_stop": 1})
-            self._file.set("running", 1)
-        return unclean
+        lost = {"unclean_stop": 1} if self._file.number("running") == 1 else {}
+        try:
+            self._write(lambda: self._begin(lost))
+        except OutboxFullError:
+            self._unwritten.update(lost)
+        return bool(lost)
+
+    def _begin(self, lost: Mapping[str, int]) -> None:
+        self._file.owe(lost)
+        self._file.set("running", 1)
 
     def end(self) -> None:
         """The run ended in order: its last window is in here."""
-        self.remember("running", 0)
+        with suppress(OutboxFullError):
+            self.remember("running", 0)
 
     def recall(self, name: str) -> int:
         """A number kept with the outbox; 0 until it was remembered."""
         return self._file.number(name)
 
     def remember(self, name: str, value: int) -> None:
-        with self._file.transaction():
-            self._file.set(name, value)
+        """Raises OutboxFullError."""
+        self._write(lambda: self._file.set(name, value))
+
+    def _write(self, work: Callable[[], T]) -> T:
+        """One transaction; on a full disk once more with what was kept in reserve. Raises OutboxFullError."""
+        try:
+            with self._file.transaction():
+                return work()
+        except NoSpaceError:
+            self._file.make_room()
+        try:
+            with self._file.transaction():
+                return work()
+        except NoSpaceError as error:
+            raise OutboxFullError("there is no room on the disk") from error
 
     def _new_name(self) -> None:
         """From here on batches belong to a new outbox, whose sequence begins at 0."""
@@ -123,6 +141,8 @@ class Outbox:
 
     def _adopt(self) -> None:
         """Make what waits here ours. A new key signs it anew; for a new name or another server it is made anew, too."""
+        if self._file.was_broken:
+            self._file.owe({"outbox_broken": 1})
         key = self._owner.key.public_key().public_bytes_raw()
         whose = self._owner.gateway.encode() + b"@" + self._owner.server_key.public_bytes_raw()
         moved = self._file.blob("whose") != whose
@@ -143,20 +163,31 @@ class Outbox:
         """Take a window and whatever is owed; returns the numbers it got. Raises OutboxFullError: then the window's
         adverts are owed as `outbox_full`.
         """
+        try:
+            numbers = self._add_with_room(lambda: self._add(window, max(now_ms, 0), clock, place))
+        except OutboxFullError:
+            self._unwritten.update(window.dropped)
+            self._unwritten["outbox_full"] += sum(sighting.adverts for sighting in window.sightings)
+            raise
+        self._unwritten.clear()
+        self._file.reserve()
+        return numbers
+
+    def _add_with_room(self, add: Callable[[], list[int]]) -> list[int]:
+        """On a full disk the oldest go first: with their room used again, the file need not grow."""
+        try:
+            with self._file.transaction():
+                return add()
+        except NoSpaceError:
+            self._file.make_room()
         while True:
+            gave_up = self._give_up_oldest()
             try:
                 with self._file.transaction():
-                    numbers = self._add(window, max(now_ms, 0), clock, place)
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode not in NO_SPACE:
-                    raise
-                if not self._give_up_oldest():
-                    raise self._lost(window) from error
-            except OutboxFullError as error:
-                raise self._lost(window) from error
-            else:
-                self._unwritten.clear()
-                return numbers
+                    return add()
+            except NoSpaceError as error:
+                if not gave_up:
+                    raise OutboxFullError("there is no room on the disk, and nothing to give up for it") from error
 
     def _add(self, window: Window, now_ms: int, clock: Clock, place: Place | None) -> list[int]:
         dropped = self._file.owed() + self._unwritten
@@ -185,15 +216,12 @@ class Outbox:
         self._file.put(number, (batch.outbox_id, batch.sequence), payload, given_up=batch.given_up)
         return number
 
-    def _lost(self, window: Window) -> OutboxFullError:
-        self._unwritten.update(window.dropped)
-        self._unwritten["outbox_full"] += sum(sighting.adverts for sighting in window.sightings)
-        return OutboxFullError("there is no room for this window, neither by its limit nor by giving up older ones")
-
     def owe(self, counts: Mapping[str, int]) -> None:
         """Counts that the next batch will tell."""
-        with self._file.transaction():
-            self._file.owe(counts)
+        try:
+            self._write(lambda: self._file.owe(counts))
+        except OutboxFullError:
+            self._unwritten.update(counts)
 
     def owes(self) -> bool:
         """Whether there are counts that no batch has told yet."""
@@ -212,15 +240,15 @@ class Outbox:
         """Act on a receipt: the only way by which a batch leaves. A receipt that the pinned key did not sign, or that
         is about another gateway or about no outbox of which anything waits, does nothing.
 
-        Raises WireError `signature`, `truncated`, `malformed`, `oversized`, `receipt_gateway`, `receipt_outbox`.
+        Raises WireError `signature`, `truncated`, `malformed`, `oversized`, `receipt_gateway`, `receipt_outbox`, and
+        OutboxFullError: then it has to come again.
         """
         receipt = decode_receipt(verify(self._owner.server_key, Domain.RECEIPT, payload))
         if receipt.gateway != self._owner.gateway:
             raise WireError("receipt_gateway", "the receipt is for another gateway")
         if receipt.outbox_id != self.outbox_id and not self._file.knows(receipt.outbox_id):
             raise WireError("receipt_outbox", "the receipt is for an outbox that is no longer")
-        with self._file.transaction():
-            return self._settle(receipt)
+        return self._write(lambda: self._settle(receipt))
 
     def _settle(self, receipt: Receipt) -> Settled:
         """Outcomes alone decide; `settled_up_to` may count what a double of ours sent."""
@@ -266,7 +294,7 @@ class Outbox:
         try:
             with self._file.transaction():
                 self._bury(number)
-        except sqlite3.OperationalError:
+        except NoSpaceError:
             return False
         return True
 

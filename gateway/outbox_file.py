@@ -2,14 +2,18 @@
 
 WAL mode with synchronous=FULL: there is one transaction per window (a minute), so the price is one fsync a minute, and
 a power cut takes at most the window that was still open.
+
+On a full disk even a deletion needs room, for its log. So a reserve of our own lies beside the file; it is let go of
+when something must be written and cannot be, and taken back when there is room again.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -17,7 +21,11 @@ from typing import Final, NamedTuple
 ROW_COST: Final = 96
 # Nobody but us writes here (run.lock); somebody may look into it with the sqlite shell for a moment.
 LOCK_WAIT_S: Final = 2.0
-NO_SPACE: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
+_NO_SPACE: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
+# The log is folded into the file when it has so many pages (of 4 KiB).
+_LOG_PAGES: Final = 100
+# Twice what the log may take, and a large window: less, and with it let go the next transaction might not fit either.
+_RESERVE_BYTES: Final = 2 * 2**20
 _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS waiting (number INTEGER PRIMARY KEY, outbox_id BLOB NOT NULL,"
     " sequence INTEGER NOT NULL, payload BLOB NOT NULL, given_up INTEGER NOT NULL, UNIQUE (outbox_id, sequence))",
@@ -33,6 +41,10 @@ _FROM_BATCHES: Final = (
 )
 
 
+class NoSpaceError(Exception):
+    """The disk is full; nothing was changed."""
+
+
 class Depth(NamedTuple):
     """What waits for a receipt."""
 
@@ -46,14 +58,8 @@ class OutboxFile:
     def __init__(self, path: Path) -> None:
         self.was_broken = False
         self.depth = Depth(0, 0)
-        try:
-            self.db = _connect(path)
-        except sqlite3.OperationalError:  # not the file's fault: locked, no permission, no disk
-            raise
-        except sqlite3.DatabaseError:
-            _put_aside(path)
-            self.was_broken = True
-            self.db = _connect(path)
+        self._reserve = path.with_name("outbox.reserve")
+        self.db = self._open(path)
         with self.transaction():
             for statement in _SCHEMA:
                 self.db.execute(statement)
@@ -62,18 +68,53 @@ class OutboxFile:
                     self.db.execute(statement)
         self.measure()
 
+    def _open(self, path: Path) -> sqlite3.Connection:
+        try:
+            return _connect(path)
+        except sqlite3.OperationalError as error:  # not the file's fault: locked, no permission, no disk
+            if error.sqlite_errorcode not in _NO_SPACE:
+                raise
+            self._let_go()
+            return _connect(path)
+        except sqlite3.DatabaseError:
+            _put_aside(path)
+            self.was_broken = True
+            return _connect(path)
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; what fails also takes the depth back."""
-        self.db.execute("BEGIN IMMEDIATE")
+        """All or nothing; what fails also takes the depth back. Raises NoSpaceError."""
         try:
+            self.db.execute("BEGIN IMMEDIATE")
             yield
             self.db.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK")
             self.measure()
+            if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode in _NO_SPACE:
+                raise NoSpaceError(str(error)) from error
             raise
+
+    def reserve(self) -> None:
+        """Takes the reserve, unless it is there or there is no room for it."""
+        if self._reserve.exists():
+            return
+        try:
+            with self._reserve.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
+        except OSError:
+            self._let_go()
+
+    def make_room(self) -> None:
+        """The disk is full: lets go of the reserve, and folds the log, so that its place is used again."""
+        self._let_go()
+        with suppress(sqlite3.OperationalError):
+            self.db.execute("PRAGMA wal_checkpoint(RESTART)")
+
+    def _let_go(self) -> None:
+        with suppress(OSError):
+            self._reserve.unlink(missing_ok=True)
 
     def measure(self) -> None:
         count, size = self.db.execute("SELECT COUNT(*), COALESCE(SUM(LENGTH(payload)), 0) FROM waiting").fetchone()
@@ -157,6 +198,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
+        database.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
         verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)

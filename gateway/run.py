@@ -254,6 +254,9 @@ class Gateway:
             except WireError as error:
                 self._count_refused("receipt", error)
                 continue
+            except OutboxFullError as error:
+                self._no_room("receipt", error)
+                continue
             self._receipt_at_s = self._edges.now_s()
             self._courier.settled(settled.gone)
             self._courier.renamed(settled.renamed)
@@ -275,10 +278,14 @@ class Gateway:
             except WireError as error:
                 self._count_refused("command", error)
                 continue
-            await self._on_disk(self._outbox.remember, "last_command", command.sequence + 1)
-            reply = await self._carrier.obey(command.body)
-            answer = self._dialogue.answer(reply, self._edges.wall_ms())
-            await self._on_disk(self._outbox.remember, "last_answer", self._dialogue.last_answer)
+            try:  # a command that cannot be remembered might be obeyed twice
+                await self._on_disk(self._outbox.remember, "last_command", command.sequence + 1)
+                reply = await self._carrier.obey(command.body)
+                answer = self._dialogue.answer(reply, self._edges.wall_ms())
+                await self._on_disk(self._outbox.remember, "last_answer", self._dialogue.last_answer)
+            except OutboxFullError as error:
+                self._no_room("command", error)
+                continue
             self._link.publish(topics.answer(self._name), answer)
 
     def _count_refused(self, kind: str, error: WireError) -> None:
@@ -286,6 +293,11 @@ class Gateway:
         self._counts[code] += 1
         self._tell_state()
         self._log.warning("refused", what=kind, code=code, message=str(error))
+
+    def _no_room(self, kind: str, error: OutboxFullError) -> None:
+        """It comes again, and perhaps there is room then."""
+        self._counts[f"{kind}_no_room"] += 1
+        self._log.error("no_room", what=kind, message=str(error))
 
     # ------------------------------------------------------------------------------------ how we are
     def _tell_state(self) -> None:

@@ -60,8 +60,9 @@ class Nursery:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.e2e.crash.nursery"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+            [sys.executable, "-m", "tests.e2e.crash.nursery"],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,  # Ctrl-C is for us alone
+        )  # fmt: skip
 
     def start(self, arguments: Sequence[str], env: Mapping[str, str], log: Path) -> Born:
         """Runs `python -m arguments…` with this environment added to ours, its output at the end of `log`."""

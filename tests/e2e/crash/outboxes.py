@@ -22,7 +22,7 @@ from typing import IO, Any
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from gateway import courier, link
+from gateway import courier, link, outbox_file
 from gateway.collector import Window
 from gateway.courier import Courier
 from gateway.link import Broker, Link, Mail
@@ -33,8 +33,10 @@ from wire.errors import WireError
 from wire.frames import encode_p
 from wire.keys import tag_key
 
-# A gateway has half a minute for an answer and for a broker that is away; these tests have less. Nothing else differs.
+# A gateway has half a minute for an answer and for a broker that is away, and megabytes for its log and its reserve;
+# these tests have less. Nothing else differs.
 AGAIN_S, BACKOFF_MIN_S, BACKOFF_MAX_S = 1.0, 0.05, 0.3
+LOG_PAGES, RESERVE_BYTES = 20, 400_000
 SIGHTINGS = 5
 TURN_S = 0.004
 
@@ -57,7 +59,7 @@ class House:
         )
         path = Path(orders["outboxes"]) / self.name / "outbox.sqlite"
         self.outbox = Outbox(path, owner, limit_bytes=orders["limit_bytes"])
-        self._waiting_max = orders["waiting_max"]
+        self._waiting_max, self._hears_a_turn = orders["waiting_max"], orders["hears_a_turn"]
         self.outbox.begin()
         self._courier = Courier()
         self._receipts: list[bytes] = []
@@ -100,6 +102,8 @@ class House:
                 if error.code != "receipt_outbox":
                     raise
                 continue  # a repetition, for an outbox of which nothing waits any more
+            except OutboxFullError:
+                continue  # it comes again
             assert not settled.refused, settled
             self._courier.settled(settled.gone)
             self._courier.renamed(settled.renamed)
@@ -121,8 +125,9 @@ class House:
         ending = False
         while not ending or self.outbox.depth().batches:
             ending = ending or is_ending()
-            if not ending and self.outbox.depth().batches < self._waiting_max:
-                self.hear()
+            for _ in range(0 if ending else self._hears_a_turn):
+                if self.outbox.depth().batches < self._waiting_max:
+                    self.hear()
             self.turn()
             await asyncio.sleep(TURN_S)
 
@@ -144,6 +149,7 @@ async def run(orders: dict[str, Any]) -> None:
 def main() -> None:
     courier.AGAIN_AFTER_S = courier.AGAIN_MAX_S = AGAIN_S  # type: ignore[misc]
     link.BACKOFF_MIN_S, link.BACKOFF_MAX_S = BACKOFF_MIN_S, BACKOFF_MAX_S  # type: ignore[misc]
+    outbox_file._LOG_PAGES, outbox_file._RESERVE_BYTES = LOG_PAGES, RESERVE_BYTES  # type: ignore[misc]
     asyncio.run(run(json.loads(Path(sys.argv[1]).read_text())))
 
 

@@ -87,20 +87,24 @@ class Plant:
             cut.close()
         if self._look is not None:
             self._look.close()
-        if error is not None:
+        if isinstance(error, Exception):
             print(self.logs())
         with suppress(psycopg.Error), psycopg.connect(self.postgres.superuser_url, autocommit=True) as admin:
             admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(self._database)))
         self._own_folder.cleanup()
 
+    def log_of(self, part: str) -> str:
+        return (self.folder / f"{part}.log").read_text(errors="replace")
+
     def logs(self) -> str:
         """The end of everybody's log, for who must find out why."""
         return "\n".join(
-            f"--- {log.name}\n{log.read_text(errors='replace')[-5000:]}" for log in sorted(self.folder.glob("*.log"))
+            f"--- {log.name}\n{log.read_text(errors='replace')[-2500:]}" for log in sorted(self.folder.glob("*.log"))
         )
 
     # ------------------------------------------------------------------------------------ making it
     def _furnish(self) -> None:
+        self.revive_postgres()
         with psycopg.connect(self.postgres.superuser_url, autocommit=True) as admin:
             names = {"name": sql.Identifier(self._database), "role": sql.Identifier(ROLE)}
             admin.execute(sql.SQL("create database {name} owner {role}").format(**names))
@@ -123,6 +127,7 @@ class Plant:
             "said": {each.name: self.trace.said(each.name) for each in self._gateways},
             "limit_bytes": ROOMY,
             "waiting_max": self._waiting_max,
+            "hears_a_turn": 1 if self._waiting_max == WAITING_MAX else 8,
             "k_factory": K_FACTORY.hex(),
             "k_lot": LOTS[0].key.hex(),
             "server_key": self._server_key.public_bytes_raw().hex(),
@@ -161,21 +166,23 @@ class Plant:
         os.kill(self.postgres.pid, signal.SIGKILL)
 
     def revive_postgres(self) -> None:
-        """As a supervisor does: again and again until it stays."""
+        """As a supervisor does: again and again until it stays, and takes connections."""
         until = time.monotonic() + PATIENCE_S
         while True:
-            self.postgres.stop()
             try:
-                self.postgres.start()
+                if not self.postgres.alive:
+                    self.postgres.stop()
+                    self.postgres.start()
+                psycopg.connect(self.postgres.superuser_url, connect_timeout=5).close()
                 return
-            except Refusal:
+            except (Refusal, psycopg.OperationalError):
                 if time.monotonic() > until:
                     raise
-                time.sleep(0.2)
+                time.sleep(0.05)
 
     def kill_backend(self) -> bool:
         """One session of an ingest, in the middle of whatever it does; False if there is none just now."""
-        with suppress(psycopg.Error), self._asking() as look:
+        with suppress(psycopg.Error, ProcessLookupError), self._asking() as look:
             found = look.execute(
                 "select pid from pg_stat_activity where datname = %s and application_name like 'hearsight ingest%%'"
                 " order by state = 'active' desc, random() limit 1", (self._database,)
@@ -253,7 +260,7 @@ class Plant:
             lost = {f"({serial},{said})" for serial, said in committed} - set(stored)
             strange = set(stored) - {f"({serial},{said})" for serial, said in committed}
             assert not twice, f"{len(twice)} stored more than once: {sorted(twice)[:5]}"
-            assert len(lost) == self._given_up(look), f"{len(lost)} lost: {sorted(lost)[:5]}"
+            assert len(lost) == self.given_up(), f"{len(lost)} lost: {sorted(lost)[:5]}"
             assert not strange, f"{len(strange)} that no outbox had: {sorted(strange)[:5]}"
             assert look.execute("select count(*) from dead_letters").fetchone() == (0,)
             batches = look.execute("select count(*), count(*) filter (where outcome = 0) from batches").fetchone()
@@ -262,11 +269,13 @@ class Plant:
             assert holes == [], "every outbox is settled up to its last batch"
         return len(stored)
 
-    def _given_up(self, look: psycopg.Connection) -> int:
-        """Sightings for which an outbox had no room, as its tombstones tell."""
-        row = look.execute(
-            "select coalesce(sum((dropped ->> 'given_up_sightings')::int), 0) from batches where reason = 'given_up'"
-        ).fetchone()
+    def given_up(self) -> int:
+        """Sightings for which the outboxes had no room, as their tombstones in the ledger tell."""
+        with self._asking() as look:
+            row = look.execute(
+                "select coalesce(sum((dropped ->> 'given_up_sightings')::int), 0) from batches"
+                " where reason = 'given_up'"
+            ).fetchone()
         return int(row[0]) if row else 0
 
 

@@ -79,6 +79,15 @@ class Trace:
         """Batches in all outboxes of a process that has ended."""
         return sum(len(_waiting(folder)) for folder in self.folder.iterdir() if (folder / "outbox.sqlite").exists())
 
+    def gave_up(self) -> bool:
+        """Whether an outbox that is in use gave something up for want of room."""
+        for path in self.folder.glob("*/outbox.sqlite"):
+            with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as outbox:
+                if outbox.execute("SELECT 1 FROM waiting WHERE given_up = 1").fetchone():
+                    return True
+        self.read()
+        return self.full > 0
+
 
 def _frames_waiting(folder: Path) -> set[str]:
     """The first frame of every batch in an outbox."""
