@@ -42,7 +42,7 @@ def find(case: Case) -> Iterable[Found]:
     for units in case.units:
         unit = units[-1]
         paid, known_at = paid_for(case, unit.slot.number)
-        if speed_of(paid) is Speed.UNKNOWN:
+        if speed_of(paid) is Speed.UNKNOWN or not case.moment.passed(known_at):
             continue
         views: dict[str, list[tuple[Statement, str]]] = {}
         for view, said, service in _shown(units):

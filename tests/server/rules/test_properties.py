@@ -154,6 +154,32 @@ def test_nothing_changes_before_the_next_look(world: OrderFacts, now: datetime, 
             assert replace(weigh(world, SOLO, moment), as_of=now) == weighing
 
 
+PARCEL_RULES = {f"R-{number:02}" for number in (1, 3, 6, 7, 8, 9, 10, 11, 13, 14, 16)}
+
+
+@patient
+@given(worlds(), moments, st.sampled_from((0, 14, 35)))
+def test_a_finding_names_the_moment_at_which_it_began_to_hold(world: OrderFacts, now: datetime, days: int) -> None:
+    """Had everything been known in time, it would have been open at `since` and not a moment before."""
+    told = replace(
+        world,
+        statements=tuple(replace(s, learnt_at=s.said_at) for s in world.statements),
+        acts=tuple(replace(a, learnt_at=a.at) for a in world.acts),
+        heard=tuple(replace(h, first_reached_at=h.first_at, reached_us_at=h.last_at) for h in world.heard),
+    )
+    weighing = weigh(told, SOLO, now + timedelta(days=days))
+    for finding in (f for f in weighing.findings if f.rule.id in PARCEL_RULES):
+        event(finding.rule.id)
+        assert finding.since <= weighing.as_of
+        assert finding.key in {f.key for f in weigh(told, SOLO, finding.since).findings}
+        before = weigh(told, SOLO, finding.since - timedelta(microseconds=1))
+        assert finding.key not in {f.key for f in before.findings}
+    for cleared in (f for f in weighing.cleared if f.rule.id in PARCEL_RULES):
+        assert cleared.cleared_at is not None
+        assert cleared.since < cleared.cleared_at <= weighing.as_of
+        assert cleared.cleared_because
+
+
 @patient
 @given(worlds(), st.sampled_from((Place(0.0, 0.0, 5.0), Place(35.6, -82.5, 5.0), None)))
 def test_where_an_owners_tag_is_changes_no_word(world: OrderFacts, elsewhere: Place | None) -> None:
