@@ -5,10 +5,12 @@ held back alone, and loses nothing.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
+import psutil  # type: ignore[import-untyped]
 import psycopg
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
@@ -26,7 +29,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine
 
 from server.local import children
-from server.service.ingest_health import ingest_health
+from server.service.ingest_health import IngestHealth, Word, ingest_health
 from server.store import keys
 from server.store.crypto import Vault
 from tests.fixtures.brokers import Mosquitto
@@ -59,21 +62,28 @@ class Held:
                 enrol(tx, gateway)
             self.server_key = keys.server_key(tx, vault, NOW).public_key()
         self.log, self.settled = folder / "ingest.log", dict[str, set[int]]()
-        self.env = os.environ | {
+        self.env: dict[str, str] = dict(os.environ) | {
             "HEARSIGHT_DATA": str(folder),
             "HEARSIGHT_DATABASE_URL": url,
             "HEARSIGHT_MQTT_URL": broker.url,
             "HEARSIGHT_MASTER_KEY": base64.b64encode(self.master_key).decode(),
             "HEARSIGHT_INGEST_PORT": str(port),
-            **{f"HEARSIGHT_{name.upper()}": str(value) for name, value in settings.items()},
         }
-        with self.log.open("ab") as log:
-            self.child = children.start([sys.executable, "-m", "server", "ingest"], env=self.env, output=log)
+        self._start(**settings)
         self.client = paho.Client(CallbackAPIVersion.VERSION2, "gateways")
         self.client.on_connect = self._subscribe
         self.client.on_message = self._on_receipt
         self.client.connect("127.0.0.1", broker.port)
         self.client.loop_start()
+
+    def _start(self, **settings: int) -> None:
+        self.env |= {f"HEARSIGHT_{name.upper()}": str(value) for name, value in settings.items()}
+        with self.log.open("ab") as log:
+            self.child = children.start([sys.executable, "-m", "server", "ingest"], env=self.env, output=log)
+
+    def restart(self, **settings: int) -> None:
+        children.end(self.child, ((signal.SIGTERM, 20),))
+        self._start(**settings)
 
     def _subscribe(self, *_: Any) -> None:
         self.client.subscribe([(topics.receipt(each.name), 1) for each in self.gateways])
@@ -89,9 +99,9 @@ class Held:
     def batch(self, gateway: Gateway, serial: int = 1) -> bytes:
         return gateway.batch(sighting(Tag(serial).frame(), at_ms=now_ms()), sent_at_ms=now_ms())
 
-    def health(self) -> tuple[int, dict[str, Any]]:
+    def health(self, worker: int = 1) -> tuple[int, dict[str, Any]]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port + worker - 1}/health", timeout=5) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
@@ -102,8 +112,21 @@ class Held:
         status, said = self.health()
         return status == 503 and reason in [each["reason"] for each in said["problems"]]
 
-    def green(self) -> bool:
-        return self.health()[0] == 200
+    def green(self, worker: int = 1) -> bool:
+        return self.health(worker)[0] == 200
+
+    def told(self) -> IngestHealth:
+        """What pages read."""
+        with self.engine.begin() as tx:
+            return ingest_health(tx)
+
+    def pid_of(self, worker: int) -> int:
+        (found,) = [
+            each.pid
+            for each in psutil.Process(self.child.pid).children()
+            if each.cmdline()[-2:] == ["--worker", str(worker)]
+        ]
+        return found
 
     def counter(self, name: str, **labels: str) -> float:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
@@ -121,15 +144,24 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
+def two_ports() -> int:
+    """A port that is free together with the next one."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            with contextlib.suppress(OSError, OverflowError):
+                second.bind(("127.0.0.1", port + 1))
+                return port
+
+
 @pytest.fixture
-def hold(
-    engine: Engine, database_url: str, mosquitto: Mosquitto, free_port: int, tmp_path: Path
-) -> Iterator[Callable[..., Held]]:
+def hold(engine: Engine, database_url: str, mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Callable[..., Held]]:
     """Starts an ingest with these settings, and waits until it is well."""
     made: list[Held] = []
 
     def start(**settings: int) -> Held:
-        held = Held(engine, database_url, mosquitto, free_port, tmp_path, **settings)
+        held = Held(engine, database_url, mosquitto, two_ports(), tmp_path, **settings)
         made.append(held)
         wait_until(held.green, "a healthy ingest")
         return held
@@ -154,12 +186,7 @@ def test_red_while_the_database_holds_sets_up_and_green_after(hold: Callable[...
         assert held.counter("hearsight_ingest_unhealthy", reason="lag") == 1
         assert held.counter("hearsight_ingest_lag_seconds") > 2
         assert held.counter("hearsight_ingest_unanswered_batches") > 1
-
-        def told() -> bool:
-            with held.engine.begin() as tx:
-                return (ingest_health(tx).behind_s or 0) >= 2
-
-        wait_until(told, "the row that pages read")
+        wait_until(lambda: (held.told().behind_s or 0) >= 2, "the row that pages read")
         holder.rollback()
     wait_until(held.green, "green again")
     wait_until(lambda: len(held.settled.get("gw-1", ())) == gateway.next_sequence, "every receipt")
@@ -214,6 +241,28 @@ def test_who_floods_is_held_back_alone_and_loses_nothing(hold: Callable[..., Hel
     with psycopg.connect(held.url) as look:
         stored = look.execute("select serial, count(*) from sightings group by serial").fetchall()
     assert sorted(stored) == [(serial, 1) for serial in [*range(90), 500]]
+
+
+def test_each_of_several_workers_tells_of_itself(hold: Callable[..., Held], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has its own port and its own row; one that hangs is missed by name, and one that nobody wants forgotten."""
+    held = hold(ingest_workers=2)
+    wait_until(lambda: held.green(2), "the second worker")
+    wait_until(lambda: len(held.told().workers) == 2, "both rows")
+    assert [each.worker for each in held.told().workers] == ["ingest-1", "ingest-2"]
+    assert held.told().word is Word.WELL
+    # In the time of a test: a row is written every five seconds.
+    monkeypatch.setattr("server.service.ingest_health.GONE_AFTER_S", 8.0)
+    hanging = held.pid_of(2)
+    os.kill(hanging, signal.SIGSTOP)
+    try:
+        wait_until(lambda: held.told().word is Word.PARTLY, "the one that hangs")
+        assert held.told().sentence.startswith("1 of 2 ingest workers are gone")
+        assert held.green(1)
+    finally:
+        os.kill(hanging, signal.SIGCONT)
+    wait_until(lambda: held.told().word is Word.WELL, "both are back")
+    held.restart(ingest_workers=1)
+    wait_until(lambda: [each.worker for each in held.told().workers] == ["ingest"], "only the one that is left")
 
 
 def test_a_start_that_waits_for_the_database_is_red_and_answers(
