@@ -6,8 +6,9 @@ MQTT 5 where the broker has it, 3.1.1 otherwise: nothing of ours needs more than
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as paho
@@ -16,7 +17,6 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 Client = paho.Client
-Message = paho.MQTTMessage
 ErrorCode = MQTTErrorCode
 
 KEEPALIVE_S: Final = 30
@@ -27,12 +27,32 @@ RETRY_MIN_S: Final = 1
 RETRY_MAX_S: Final = 15
 
 
-def new_client(url: str, client_id: str, *, ca_file: Path | None = None, version5: bool = True) -> paho.Client:
-    """A client with user, password and TLS as the URL says; its callbacks are still to be set, then `connect`."""
+class _Through(paho.Client):
+    """paho on a socket that its owner has wrapped."""
+
+    wrap: Callable[[Any], Any]
+
+    def _create_socket(self) -> Any:
+        return self.wrap(super()._create_socket())
+
+
+def new_client(
+    url: str,
+    client_id: str,
+    *,
+    ca_file: Path | None = None,
+    version5: bool = True,
+    wrap: Callable[[Any], Any] = lambda sock: sock,
+) -> paho.Client:
+    """A client with user, password and TLS as the URL says; its callbacks are still to be set, then `connect`.
+
+    `wrap` is given each new socket, after TLS, and returns what paho is to read from and write to.
+    """
     version = MQTTProtocolVersion.MQTTv5 if version5 else MQTTProtocolVersion.MQTTv311
     # MQTT 5 says per connection whether the session goes on; in 3.1.1 the client itself says it here.
     clean = None if version5 else False
-    client = paho.Client(CallbackAPIVersion.VERSION2, client_id, clean_session=clean, protocol=version)
+    client = _Through(CallbackAPIVersion.VERSION2, client_id, clean_session=clean, protocol=version)
+    client.wrap = wrap
     _identify(client, url, ca_file)
     client.reconnect_delay_set(RETRY_MIN_S, RETRY_MAX_S)
     return client

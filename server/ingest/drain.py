@@ -19,6 +19,7 @@ from typing import Any, Final
 from server import mqtt
 from server.ingest import metrics
 from server.ingest.inbox import WAITING_MAX, Delivery, Inbox
+from server.ingest.line import Line
 from server.ingest.receipts import Message
 
 # Gateways keep their batches until the receipt, so a session that ends loses nothing; it only saves sending twice.
@@ -27,8 +28,6 @@ RETRY_MIN_S: Final = 0.2
 RETRY_MAX_S: Final = 5.0
 # Every third attempt in a row speaks MQTT 3.1.1, in case the broker knows nothing newer.
 _OLD_PROTOCOL_EVERY: Final = 3
-# Packets read in a row before acknowledgements get their turn.
-_READ_MAX: Final = 200
 _RECEIPTS_UNDER_WAY: Final = 500
 _RECEIPTS_QUEUED: Final = 10_000
 
@@ -56,7 +55,6 @@ class Drain:
             end.setblocking(False)
         self._client: mqtt.Client | None = None
         self._connection = 0  # counts connections; a delivery carries the number of its own
-        self._read = 0
         self._unconfirmed = 0  # receipts of this connection that the broker has not confirmed
         self._accepted = False
         self.subscribed = threading.Event()
@@ -120,13 +118,14 @@ class Drain:
     # --- one connection
 
     def _begin(self, *, version5: bool) -> None:
-        client = mqtt.new_client(self._url, self._client_id, ca_file=self._ca_file, version5=version5)
-        client.manual_ack_set(True)
+        client = mqtt.new_client(
+            self._url, self._client_id, ca_file=self._ca_file, version5=version5,
+            wrap=lambda sock: Line(sock, version5=version5),
+        )  # fmt: skip
         client.max_inflight_messages_set(_RECEIPTS_UNDER_WAY)
         client.max_queued_messages_set(_RECEIPTS_QUEUED)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
-        client.on_message = self._on_message
         client.on_publish = self._on_publish
         try:
             mqtt.connect_lasting(client, self._url, receive_max=WAITING_MAX, session_s=SESSION_S)
@@ -138,12 +137,15 @@ class Drain:
 
     def _serve(self, client: mqtt.Client) -> None:
         """Reads, acknowledges and keeps the connection alive until it ends."""
-        while (sock := client.socket()) is not None:
-            self._wait(client, sock)
-            if self._may_read():
-                self._read_all(client)
-            self._send_answers(client)
-            if self._ended and self._accepted and not client.want_write():
+        while (line := client.socket()) is not None:
+            assert isinstance(line, Line)
+            self._wait(client, line)
+            if self._may_read(line):
+                self._read(line)
+            while line.for_paho and client.socket() is not None:
+                client.loop_read()
+            self._send_answers(client, line)
+            if self._ended and self._accepted and not client.want_write() and not line.unsent:
                 client.disconnect()
             if self._ended and not self._accepted:
                 return
@@ -152,38 +154,40 @@ class Drain:
             metrics.CONNECTIONS.labels("lost" if self._accepted else "not_accepted").inc()
             self._log.warning("broker_connection_lost", accepted=self._accepted)
 
-    def _wait(self, client: mqtt.Client, sock: Any) -> None:
+    def _wait(self, client: mqtt.Client, line: Line) -> None:
         """Until there is something to read, to write or to answer, or a second has gone."""
         self._turned_s = self._monotonic()
-        pending = getattr(sock, "pending", None)  # TLS may hold bytes that select does not see
-        held = self._may_read() and pending is not None and pending() > 0
-        readers: list[Any] = [self._wake_out, sock] if self._may_read() else [self._wake_out]
+        reads, writes = self._may_read(line), client.want_write() or line.unsent
+        held = reads and (line.hidden or (self._inbox.room > 0 and line.whole))
+        readers: list[Any] = [self._wake_out, line] if reads else [self._wake_out]
         with contextlib.suppress(ValueError, OSError):  # closed meanwhile: the loop sees it next
-            select.select(readers, [sock] if client.want_write() else [], [], 0 if held else 1.0)
+            select.select(readers, [line] if writes else [], [], 0 if held else 1.0)
         with contextlib.suppress(BlockingIOError):
             self._wake_out.recv(4096)
-        if client.want_write():
+        if writes:
             client.loop_write()
+            line.flush()
 
-    def _may_read(self) -> bool:
-        """Before the broker accepted us there is its answer to read; afterwards only as much as there is room for."""
-        return not self._accepted or (self._taking and not self._inbox.full)
+    def _may_read(self, line: Line) -> bool:
+        """Before the broker accepted us there is its answer to read, afterwards as much as there is room for. With a
+        full inbox one buffer more is read: a broker that keeps to the Receive Maximum sends nothing but signs of life.
+        """
+        return not self._accepted or (self._taking and (self._inbox.room > 0 or not line.laden))
 
-    def _read_all(self, client: mqtt.Client) -> None:
-        """One batch after the other while they come; anything else ends the turn."""
-        for _ in range(_READ_MAX):
-            before = self._read
-            if client.loop_read() != mqtt.ErrorCode.MQTT_ERR_SUCCESS or self._read == before or not self._may_read():
-                return
+    def _read(self, line: Line) -> None:
+        line.fill()
+        taken, now_s = line.take(self._inbox.room), self._monotonic()
+        if taken:
+            self._inbox.put(
+                *(Delivery(_text(each.topic), each.payload, each.mid, self._connection, now_s) for each in taken)
+            )
 
-    def _send_answers(self, client: mqtt.Client) -> None:
+    def _send_answers(self, client: mqtt.Client, line: Line) -> None:
         while self._accepted and self._answers:
             deliveries, messages = self._answers.popleft()
-            for delivery in deliveries:
-                if delivery.connection != self._connection:
-                    metrics.LATE_ACKS.inc()
-                elif delivery.mid:  # without a number it was sent at QoS 0 and wants no acknowledgement
-                    client.ack(delivery.mid, 1)
+            ours = [each.mid for each in deliveries if each.connection == self._connection]
+            metrics.LATE_ACKS.inc(len(deliveries) - len(ours))
+            line.acknowledge(mid for mid in ours if mid)  # without a number it was sent at QoS 0 and wants none
             for message in messages:
                 sent = client.publish(message.topic, message.payload, qos=1)
                 metrics.RECEIPTS.inc()
@@ -220,14 +224,6 @@ class Drain:
         )  # fmt: skip
         client.disconnect()
 
-    def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.Message) -> None:
-        self._read += 1
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            topic = ""  # none of ours; counted as such
-        self._inbox.put(Delivery(topic, bytes(message.payload), message.mid, self._connection, self._monotonic()))
-
     # --- waiting
 
     def _wake(self) -> None:
@@ -241,3 +237,11 @@ class Drain:
             select.select([self._wake_out], [], [], left)
             with contextlib.suppress(BlockingIOError):
                 self._wake_out.recv(4096)
+
+
+def _text(topic: bytes) -> str:
+    """Not UTF-8: none of ours; counted as such."""
+    try:
+        return topic.decode()
+    except UnicodeDecodeError:
+        return ""

@@ -43,18 +43,19 @@ class Inbox:
         self._pressed_at_s: float | None = None
         self._changed = threading.Condition()
 
-    def put(self, delivery: Delivery) -> None:
-        """Never waits; whoever fills it asks `full` before it reads further."""
+    def put(self, *deliveries: Delivery) -> None:
+        """Never waits; whoever fills it asks how much `room` there is before it reads further."""
         with self._changed:
-            self._waiting.append(delivery)
-            self._bytes += len(delivery.payload)
+            self._waiting.extend(deliveries)
+            self._bytes += sum(len(each.payload) for each in deliveries)
             if len(self._waiting) + self._taken >= PRESSED:
-                self._pressed_at_s = delivery.arrived_s
+                self._pressed_at_s = deliveries[-1].arrived_s
             self._changed.notify()
 
     @property
-    def full(self) -> bool:
-        return len(self._waiting) >= WAITING_MAX or self._bytes >= WAITING_BYTES_MAX
+    def room(self) -> int:
+        """How many more may be put; 0 when it is full."""
+        return max(0, WAITING_MAX - len(self._waiting)) if self._bytes < WAITING_BYTES_MAX else 0
 
     def __len__(self) -> int:
         return len(self._waiting)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
@@ -37,11 +39,12 @@ def wait_until(is_so: Callable[[], bool], what: str, patience_s: float = 20) -> 
 class Running:
     """A drain in its thread."""
 
-    def __init__(self, url: str, seat: Seat = ALONE) -> None:
+    def __init__(self, url: str, seat: Seat = ALONE, ca_file: Path | None = None) -> None:
         self.inbox = Inbox()
         self.drain = Drain(
-            url, seat.client_id, seat.subscription(SERVER_KEY), self.inbox, monotonic=time.monotonic, log=LOG
-        )
+            url, seat.client_id, seat.subscription(SERVER_KEY), self.inbox,
+            monotonic=time.monotonic, log=LOG, ca_file=ca_file,
+        )  # fmt: skip
         self.thread = threading.Thread(target=self.drain.run)
         self.thread.start()
 
@@ -164,6 +167,32 @@ def test_receive_maximum_is_the_brokers_limit(mosquitto: Mosquitto, publisher_of
 
 
 @pytest.mark.mosquitto
+def test_by_tls_everything_comes_and_is_acknowledged(make_mosquitto, publisher_of, tmp_path: Path) -> None:
+    """TLS holds bytes that select does not see: batches of all sizes, none left lying, none delivered again."""
+    certificate, key = tmp_path / "broker.pem", tmp_path / "broker.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "2", "-subj", "/CN=broker", "-addext",
+         "subjectAltName=IP:127.0.0.1", "-out", certificate, "-keyout", key], check=True, capture_output=True,
+    )  # fmt: skip
+    broker = make_mosquitto(f"allow_anonymous true\ncertfile {certificate}\nkeyfile {key}\n")
+    sizes = [1, 100, 3_000, 16_384, 16_385, 70_000, 200_000] * 30
+    running = Running(f"mqtts://127.0.0.1:{broker.port}", ca_file=certificate)
+    wait_until(running.drain.subscribed.is_set, "the subscription")
+    client = publisher_of(broker, certificate)
+    sent = [client.publish(TOPIC, bytes(size), 1) for size in sizes]
+    taken = running.take(len(sizes))
+    assert [len(each.payload) for each in taken] == sizes
+    running.drain.answer(taken, [])
+    running.stop()
+    assert all(each.is_published() for each in sent)
+    again = Running(f"mqtts://127.0.0.1:{broker.port}", ca_file=certificate)
+    wait_until(again.drain.subscribed.is_set, "the subscription")
+    time.sleep(0.3)
+    assert len(again.inbox) == 0
+    again.stop()
+
+
+@pytest.mark.mosquitto
 def test_a_broker_without_mqtt_5_will_do(mosquitto: Mosquitto, publisher_of, monkeypatch) -> None:
     """Every attempt speaks 3.1.1 here: the session lasts there as well, and unacknowledged batches come again."""
     monkeypatch.setattr(draining, "_OLD_PROTOCOL_EVERY", 1)
@@ -179,11 +208,13 @@ def test_a_broker_without_mqtt_5_will_do(mosquitto: Mosquitto, publisher_of, mon
 
 
 @pytest.fixture
-def publisher_of() -> Iterator[Callable[[Mosquitto], paho.Client]]:
+def publisher_of() -> Iterator[Callable[..., paho.Client]]:
     clients: list[paho.Client] = []
 
-    def connect(broker: Mosquitto) -> paho.Client:
+    def connect(broker: Mosquitto, ca_file: Path | None = None) -> paho.Client:
         client = paho.Client(CallbackAPIVersion.VERSION2, "publisher", protocol=MQTTProtocolVersion.MQTTv5)
+        if ca_file:
+            client.tls_set(str(ca_file))
         client.connect("127.0.0.1", broker.port)
         client.loop_start()
         clients.append(client)
