@@ -156,6 +156,10 @@ def test_each_sighting_reaches_the_owner_who_waits_and_nobody_else(house: House)
             assert event.data["last"]["lat"] == 52.52
         reader.nothing()
     assert house.stored() == 30
+    assert house.web is not None
+    house.web.terminate()  # with a stream closed by its reader before
+    assert house.web.wait(PATIENCE_S) == -signal.SIGTERM
+    assert "Traceback" not in house.log.read_text()
 
 
 def test_the_web_is_killed_and_whoever_comes_back_misses_nothing(house: House) -> None:

@@ -150,7 +150,7 @@ live_watches = Table(
     "live_watches",
     metadata,
     Column("serial", BigInteger, primary_key=True, autoincrement=False),
-    words("watcher", primary_key=True),  # one open stream of a web process
+    words("watcher", primary_key=True),  # a web process, for all its open streams
     moment("until"),  # a lease: a process that was killed removes nothing
     Index(None, "until"),
     prefixes=["UNLOGGED"],
