@@ -12,6 +12,7 @@ import pytest
 
 from server.rules.findings.registry import CATALOGUE, FINDERS
 from server.rules.policy import SOLO
+from server.rules.story.reader import Story
 from server.rules.weigh import Weighing, weigh
 from tests.server.rules.build import (
     PACKED,
@@ -28,7 +29,7 @@ from tests.server.rules.build import (
     step,
     verdict,
 )
-from tests.server.rules.story import Story, late, read_story
+from tests.server.rules.story import late, read_story
 
 LOOKS_MAX = 2_000
 
