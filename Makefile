@@ -37,7 +37,10 @@ soak: setup ## for hours: KILLS=3000 kills (SEED=7 plays one run again); Ctrl-C 
 	@tools/parts
 	@$(PY) -m tests.e2e.crash.soak --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
-bench: setup ## the three benchmarks, SECONDS_EACH=20 each
+bench: setup ## the six benchmarks, SECONDS_EACH=20 each
 	@$(PY) -m bench.ingest --seconds $(SECONDS_EACH)
-	@$(PY) -m bench.gateway --seconds $(SECONDS_EACH)
+	@$(PY) -m bench.backlog
+	@$(PY) -m bench.history
+	@$(PY) -m bench.live --seconds $(SECONDS_EACH)
 	@$(PY) -m bench.resolve --seconds $(SECONDS_EACH)
+	@$(PY) -m bench.gateway --seconds $(SECONDS_EACH)

@@ -43,8 +43,8 @@ from bench.mqbridge import PEERS, Peer
 from bench.rounds import COPY_ROWS, Account, Turn, copy_round, our_round, peer_round
 
 TAGS: Final = 5_000
-# Sightings in one round of each side: a second and more, so that its beginning and end weigh little.
-ROUND: Final = 200_000
+# Sightings in one turn of each side: about two seconds, so that its beginning and end weigh little.
+ROUND: Final = 300_000
 HEADLINE: Final = 50
 
 
@@ -79,7 +79,7 @@ class Side:
 
 
 def measure(house: House, seconds: float, sightings: int, peers: Sequence[Peer], account: Account) -> dict[str, Any]:
-    """All sides in turn, at least twice each; then ours at half its speed."""
+    """All sides in turn, at least three times each; then ours at half its speed."""
     batches = ROUND // sightings
     ours = Side("ours", lambda: our_round(house, batches, sightings, account), ("ingest", *_SHARED))
     bare = Side("bare_copy", lambda: copy_round(house, ROUND), ("postgres",))
@@ -87,7 +87,7 @@ def measure(house: House, seconds: float, sightings: int, peers: Sequence[Peer],
     our_round(house, batches // 4, sightings, account)  # warms up the caches
     copy_round(house, COPY_ROWS)
     until = time.perf_counter() + seconds
-    while len(ours.per_s) < 2 or time.perf_counter() < until:
+    while len(ours.per_s) < 3 or time.perf_counter() < until:
         for side in (bare, ours, *theirs):
             side.take(house)
     return {
