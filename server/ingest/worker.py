@@ -8,6 +8,7 @@ alone becomes a dead letter.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ from wire.batch import Clock
 POISON: Final = "poison"
 # How often an unknown gateway may make us look whether it was enrolled a moment ago.
 _LOOK_AGAIN_S: Final = 0.25
+_FLOOD_TOLD_S: Final = 60.0
 
 Answer = Callable[[Sequence[Delivery], Sequence[Message]], None]
 """Called after the commit: acknowledge these to the broker, and send these."""
@@ -94,6 +96,8 @@ class Worker:
         self._covered, self._retention = Covered(engine), retention
         self._looked_at_s = monotonic()
         self._limits = Limits(rate)
+        self._over: Counter[str] = Counter()
+        self._told_flood_s = -math.inf
         self._take_over(ring)
         # Young ones count as new to us: whoever noticed them before may have been killed before it looked again.
         self._lots_seen = frozenset(ring.lots) - ring.young
@@ -161,8 +165,18 @@ class Worker:
         """The limit is asked before the signature: it is there to spare the processor."""
         topic, payload = delivery.topic, delivery.payload
         if topic in self._enrolled and not self._limits.take(topic, len(payload), delivery.arrived_s):
+            self._note_flood(topic, delivery.arrived_s)
             return Dropped.RATE
         return check(topic, payload, self._ring.gateways)
+
+    def _note_flood(self, topic: str, now_s: float) -> None:
+        """The counter does not say which gateway it was, so the log does, at most once a minute."""
+        self._over[topic] += 1
+        if now_s - self._told_flood_s >= _FLOOD_TOLD_S:
+            worst = {topics.gateway_of(each): batches for each, batches in self._over.most_common(5)}
+            self._log.warning("gateways_over_limit", batches=worst, gateways=len(self._over))
+            self._over.clear()
+            self._told_flood_s = now_s
 
     def _note_age(self, entries: Sequence[Entry], now: datetime) -> None:
         """The age of the freshest batch whose gateway knows the time."""

@@ -233,6 +233,8 @@ def test_who_floods_is_held_back_alone_and_loses_nothing(hold: Callable[..., Hel
     dropped = held.counter("hearsight_ingest_dropped_total", reason="rate")
     assert 20 <= dropped <= 40, "90 less 50, less what was refilled meanwhile"
     wait_until(lambda: len(held.settled["gw-1"]) == 90 - dropped, "the receipts of those within the rate")
+    assert "gateways_over_limit" in (log := held.log.read_text())
+    assert "gw-2" not in log[log.index("gateways_over_limit") :].splitlines()[0]
     until = time.monotonic() + 60
     while missing := batches.keys() - held.settled["gw-1"]:
         assert time.monotonic() < until
