@@ -135,3 +135,8 @@ def heard(town: Town, serial: int, gateway: str = "gw") -> str:
     with town.engine.begin() as tx:
         told("")(tx, np.array([serial]), np.array([int(moment.timestamp() * 1000)]), town.now)
     return moment.isoformat().replace("+00:00", "Z")
+
+
+def leases(town: Town) -> set[int]:
+    with town.engine.begin() as tx:
+        return set(tx.exec_driver_sql("select serial from live_watches").scalars())
