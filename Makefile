@@ -3,10 +3,12 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 SECONDS_EACH ?= 20
+COUNT ?= 100
 KILLS ?= 3000
+WORLDS ?= 100000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo demo demo-clean test lint bench soak
+.PHONY: help setup setup-demo demo demo-clean test lint bench soak world
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -33,9 +35,13 @@ test: lint ## lint, then every test on real parts (installs Mosquitto and Chromi
 	@tools/parts
 	@$(VENV)/bin/pytest
 
-soak: setup ## for hours: KILLS=3000 kills (SEED=7 plays one run again); Ctrl-C ends it with the sum so far
+soak: setup ## for days: KILLS=3000 kills (SEED=7 plays one run again), then WORLDS=100000 worlds; Ctrl-C tells the sum so far
 	@tools/parts
 	@$(PY) -m tests.e2e.crash.soak --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+	@$(if $(SEED),,$(PY) -m tests.world --seed 1001 --count $(WORLDS))
+
+world: setup ## whole systems under a seed: SEED=7 COUNT=200
+	@$(PY) -m tests.world --seed $(or $(SEED),1) --count $(COUNT)
 
 bench: setup ## the six benchmarks, SECONDS_EACH=20 each
 	@$(PY) -m bench.ingest --seconds $(SECONDS_EACH)
