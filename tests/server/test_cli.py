@@ -18,7 +18,7 @@ from firmware_sim.factory import LOT, MANIFEST, Order, make_lot
 from server import wiring
 from server.cli.app import main
 from server.local.postgres import programs
-from server.store import db, partitions
+from server.store import db, partitions, workers
 from server.store.tables import metadata
 from server.sweep import housekeeping
 
@@ -132,6 +132,22 @@ def test_versions_and_tables(run: Run, empty_database_url: str) -> None:
     assert "(database_not_migrated)" in run("account", "list", code=1).stderr
     said = json.loads(run("version", "--json").stdout)
     assert said["tables"] == "0002"
+
+
+def test_status_says_whether_sightings_arrive(run: Run, empty_database_url: str) -> None:
+    assert "No ingest has told of itself yet: nothing arrives." in run("status", code=1).stderr
+    engine = db.engine(empty_database_url)
+    for lag_s, code, said in (
+        (0.2, 0, "Sightings arrive as they come."),
+        (250, 1, "Sightings are arriving 4 min late."),
+    ):
+        with engine.begin() as tx:
+            workers.put(tx, "ingest-1", up_s=5, lag_s=lag_s, waiting=7, connected=True, stored=99)
+        done = run("status", "--json", code=code)
+        assert said in done.stderr
+        (row,) = json.loads(done.stdout)
+        assert (row["worker"], row["in hand"], row["stored since its start"]) == ("ingest-1", 7, 99)
+    engine.dispose()
 
 
 def test_a_database_that_is_not_there(on: On, tmp_path: Path) -> None:
