@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
@@ -150,6 +151,10 @@ class Plant:
         arguments = ["tests.e2e.crash.outboxes", str(self.folder / "orders.json")]
         self.outboxes = self._nursery.start(arguments, {}, self.folder / "outboxes.log")
 
+    @cached_property
+    def _witness(self) -> psycopg.Connection:
+        return psycopg.connect(self._url, autocommit=True)
+
     # ------------------------------------------------------------------------------------ killing it
     def kill_outboxes(self) -> None:
         assert self.outboxes is not None
@@ -206,12 +211,13 @@ class Plant:
             raise
 
     def has(self, outbox_id: bytes, sequence: int) -> bool:
-        """Whether a batch is committed, as everybody sees it at this moment; from any thread."""
-        with psycopg.connect(self._url, autocommit=True) as witness:
-            found = witness.execute(
-                "select 1 from batches where outbox_id = %s and sequence = %s", (outbox_id, sequence)
-            )
-            return found.fetchone() is not None
+        """Whether a batch is committed, as everybody sees it at this moment; from any thread, while nobody kills the
+        database.
+        """
+        found = self._witness.execute(
+            "select 1 from batches where outbox_id = %s and sequence = %s", (outbox_id, sequence)
+        )
+        return found.fetchone() is not None
 
     @contextmanager
     def commits_held(self) -> Iterator[None]:

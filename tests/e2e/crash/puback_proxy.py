@@ -7,16 +7,17 @@ import threading
 from collections.abc import Callable, Iterator
 
 from wire.batch import decode_batch
+from wire.receipt import decode_receipt
 from wire.signing import SIGNATURE_LEN
 
 PUBLISH, PUBACK = 0x3, 0x4
 
 
 class PubackProxy:
-    """Passes everything on; once armed, nothing more from the first PUBACK on.
+    """Passes everything on; once armed, nothing more to the broker from the first PUBACK on.
 
-    `is_committed(outbox_id, sequence)` is asked at the very moment each PUBACK comes; `early` counts the noes, `again`
-    the batches that were delivered before.
+    `is_committed(outbox_id, sequence)` is asked at the very moment each PUBACK or receipt comes; `early` counts the
+    noes, `again` the batches that were delivered before.
     """
 
     def __init__(self, broker_port: int, is_committed: Callable[[bytes, int], bool]) -> None:
@@ -58,16 +59,18 @@ class PubackProxy:
         """Broker to ingest: remembers which batch has which number."""
         for kind, packet, body in _packets(broker):
             if kind == PUBLISH:
-                mid, batch = _published(packet[0], body)
-                self._batches[mid] = batch
-                self.again += batch in self._delivered
-                self._delivered.add(batch)
+                mid, payload = _published(packet[0], body)
+                batch = decode_batch(payload)
+                name = batch.outbox_id, batch.sequence
+                self._batches[mid] = name
+                self.again += name in self._delivered
+                self._delivered.add(name)
             if not _send(client, packet):
                 break
         _shut(client, broker)
 
     def _up(self, client: socket.socket, broker: socket.socket) -> None:
-        """Ingest to broker: the acknowledgements, held back once armed."""
+        """Ingest to broker: receipts, and the acknowledgements, held back once armed."""
         holding = False
         for kind, packet, body in _packets(client):
             if kind == PUBACK and not holding:
@@ -76,6 +79,9 @@ class PubackProxy:
                 if self._armed:
                     holding = True
                     self.caught.set()
+            if kind == PUBLISH:
+                receipt = decode_receipt(_published(packet[0], body)[1])
+                self.early += sum(not self._is_committed(receipt.outbox_id, o.sequence) for o in receipt.outcomes)
             if not holding and not _send(broker, packet):
                 break
         _shut(client, broker)
@@ -108,14 +114,12 @@ def _header(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _published(first: int, body: bytes) -> tuple[int, tuple[bytes, int]]:
-    """Packet number and (outbox_id, sequence) of a batch published in MQTT 5."""
-    assert first >> 1 & 3 == 1, "batches go at QoS 1"
+def _published(first: int, body: bytes) -> tuple[int, bytes]:
+    """Packet number and signed body of what is published in MQTT 5."""
+    assert first >> 1 & 3 == 1, "batches and receipts go at QoS 1"
     at = 2 + int.from_bytes(body[:2], "big")
     mid = int.from_bytes(body[at : at + 2], "big")
-    payload = body[at + 3 + body[at + 2] :]
-    batch = decode_batch(payload[SIGNATURE_LEN:])
-    return mid, (batch.outbox_id, batch.sequence)
+    return mid, body[at + 3 + body[at + 2] + SIGNATURE_LEN :]
 
 
 def _send(target: socket.socket, packet: bytes) -> bool:

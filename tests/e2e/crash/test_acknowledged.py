@@ -1,4 +1,4 @@
-"""kill -9 of the ingest exactly between commit and acknowledgement; and no acknowledgement ever before its commit."""
+"""kill -9 of the ingest exactly between commit and acknowledgement; and neither that nor a receipt before commit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_killed_between_commit_and_acknowledgement(own_postgres: OwnPostgres, nu
         plant.revive_ingest(1)
         for _ in range(KILLS):
             plant.wait_for(20)
-            # The proxy asks at each acknowledgement whether its batch is committed; with commits held up for a
+            # The proxy asks at each acknowledgement and receipt whether it is committed; with commits held up for a
             # moment, one that is too early must show. Armed, it holds back the first one after that.
             with plant.commits_held():
                 time.sleep(0.1)
@@ -37,6 +37,6 @@ def test_killed_between_commit_and_acknowledgement(own_postgres: OwnPostgres, nu
             plant.revive_ingest(1)
         plant.finish()
         proxy.close()
-    assert proxy.early == 0, "acknowledged before they were committed"
+    assert proxy.early == 0, "acknowledged, or answered, before they were committed"
     assert proxy.seen > KILLS * 20
     assert proxy.again >= KILLS, "nothing was ever delivered twice: the kills hit nothing"
