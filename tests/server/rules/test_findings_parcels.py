@@ -7,8 +7,11 @@ from datetime import date, datetime, time, timedelta
 
 import pytest
 
+from server.rules.case import lay_out
 from server.rules.facts import ActKind, Order, OrderFacts, Service, ShipTo, Slot, Source, Statement, StatementKind
 from server.rules.findings.finding import Finding
+from server.rules.findings.registry import FINDERS
+from server.rules.moment import Moment
 from server.rules.payloads import (
     About,
     Assertion,
@@ -44,6 +47,7 @@ from tests.server.rules.build import (
 )
 from tests.server.rules.build import label as plain_label
 from tests.server.rules.test_findings import SECOND, opens_at
+from tests.server.rules.worlds_parcels import PARCEL_RULES
 
 USPS = "9400110200881234567896"
 TO_SPOKANE = "420992019205500000000000000001"
@@ -203,7 +207,7 @@ def test_r06_history_older_than_the_label() -> None:
 
 def test_r06_the_label_may_come_after_its_history() -> None:
     old = facts(*PACKED, shows(at("Tue 08:00")), plain_label(at("Thu 14:00")))
-    opens_at(old, "R-06", at("Thu 14:00"))
+    assert opens_at(old, "R-06", at("Thu 14:00")).since == at("Thu 14:00")
 
 
 def test_r06_the_unique_id_changed() -> None:
@@ -344,7 +348,7 @@ def test_r09_is_silent_where_nothing_is_certainly_slower(words: Statement) -> No
 def test_r09_counts_from_when_the_charge_is_known() -> None:
     slow = view(at("Mon 09:20"), Source.SYSTEM, About.SERVICE, "ground")
     upgrade = replace(CHARGED, said_at=at("Mon 12:00"), latest=at("Mon 12:00"), learnt_at=at("Mon 12:00"))
-    opens_at(facts(upgrade, slow), "R-09", at("Mon 12:00"))
+    assert opens_at(facts(upgrade, slow), "R-09", at("Mon 12:00")).since == at("Mon 12:00")
     opens_at(with_order(facts(slow), paid_service="overnight"), "R-09", at("Mon 09:20"))
 
 
@@ -390,7 +394,8 @@ def test_r10_an_internal_event_never_makes_an_estimate(source: Source) -> None:
 
 def test_r10_a_promise_made_against_the_estimate_opens_when_it_is_made() -> None:
     known = label(at("Mon 10:00"), eta=MONDAY)
-    opens_at(facts(known, promise(at("Tue 09:00"), "arrive", at("Sat 00:00"))), "R-10", at("Tue 09:00"))
+    late = facts(known, promise(at("Tue 09:00"), "arrive", at("Sat 00:00")))
+    assert opens_at(late, "R-10", at("Tue 09:00")).since == at("Tue 09:00")
 
 
 def test_r10_ends_with_the_promise() -> None:
@@ -436,6 +441,11 @@ def test_r11_a_holiday_moves_it_forward() -> None:
     opens_at(friday_off, "R-11", at("Wed 14:00"))
 
 
+def test_r11_nobody_hands_over_at_the_weekend() -> None:
+    by_monday = promise(at("Mon 09:05"), "arrive", MONDAY)
+    opens_at(booking(facts(*PACKED, by_monday), OVERNIGHT), "R-11", at("Fri 14:00"))
+
+
 def test_r11_a_promise_that_no_service_keeps_is_late_when_it_is_made() -> None:
     today = promise(at("Tue 12:00"), "arrive", at("Wed 00:00"))
     finding = opens_at(booking(facts(*PACKED, today), OVERNIGHT), "R-11", at("Tue 12:00"))
@@ -479,6 +489,11 @@ def told(said_at: datetime, number: str) -> Statement:
 def test_r13_a_number_that_no_carrier_can_look_up(number: str) -> None:
     finding = opens_at(facts(told(at("Tue 10:00"), number)), "R-13", at("Tue 10:00"))
     assert finding.why.endswith("No carrier's number is known yet.")
+
+
+def test_r13_an_order_number_that_looks_like_a_carriers_is_ours_all_the_same() -> None:
+    case = with_order(facts(told(at("Tue 10:00"), "3318810025")), number="3318810025")
+    assert "our own order number" in opens_at(case, "R-13", at("Tue 10:00")).why
 
 
 def test_r13_names_the_number_to_quote() -> None:
@@ -588,6 +603,24 @@ def test_an_order_that_is_over_closes_every_finding(rule: str) -> None:
     assert rule in rules(judge(STUCK[rule], OVER.said_at - SECOND))
     finding = cleared_of(judge(STUCK[rule], OVER.said_at), rule)
     assert (finding.cleared_at, finding.cleared_because) == (OVER.said_at, "the order was cancelled or refunded")
+
+
+def test_what_is_settled_asks_for_no_further_look() -> None:
+    """A sweep costs what is due: an order that left and arrived in time is never looked at for these rules again."""
+    done = (
+        *(PACKED[1:3]),
+        BY_FRIDAY,
+        label(at("Tue 09:00"), USPS, leg=2),
+        shows(at("Tue 18:00"), USPS),
+        scan(at("Thu 12:00"), "delivered", number=USPS),
+        act(ActKind.ACTIVATED, at("Thu 13:00")),
+    )
+    moment = Moment(at("Thu 14:00"))
+    case = lay_out(booking(facts(*done), OVERNIGHT), SOLO, moment)
+    assert moment.next_look_at is None
+    for rule in PARCEL_RULES:
+        assert not list(FINDERS[rule](case)), rule
+    assert moment.next_look_at is None
 
 
 def test_every_known_version_of_the_policy_is_named_by_itself() -> None:

@@ -29,6 +29,7 @@ from server.rules.payloads import (
 )
 from tests.server.rules.build import NUMBER, at, say
 
+PARCEL_RULES = {f"R-{number:02}" for number in (1, 3, 6, 7, 8, 9, 10, 11, 13, 14, 16)}
 SERVICES = (Service("overnight", time(15, 0), 1), Service("overnight Saturday", time(12, 0), 1, saturday=True))
 NUMBERS = (NUMBER, NUMBER, "420331019205500000000000000001", "T-1")
 NAMES = ("", "ground", "overnight")
