@@ -23,7 +23,7 @@ _PG_EPOCH: Final = date(2000, 1, 1)
 
 
 class Lump(NamedTuple):
-    """Rows for one table; `batch` says to which entry of the set (its index) each row belongs, ascending."""
+    """Rows for one table; `batch` says to which entry of the set (its index) each row belongs, in no order."""
 
     target: CopyTarget
     rows: Rows
@@ -31,8 +31,8 @@ class Lump(NamedTuple):
 
     def between(self, low: int, high: int) -> Lump:
         """The rows of the entries [low, high) alone, with their indexes counted from `low`."""
-        start, end = np.searchsorted(self.batch, (low, high))
-        return Lump(self.target, self.rows[start:end].copy(), self.batch[start:end] - low)
+        which = (low <= self.batch) & (self.batch < high)
+        return Lump(self.target, self.rows[which], self.batch[which] - low)
 
     def per_entry(self, entries: int) -> NDArray[np.int64]:
         """How many rows each entry has."""

@@ -156,6 +156,8 @@ def _letters(entries: Iterable[Entry], numbers: NDArray[np.int64]) -> list[DeadL
 def _outcomes(
     tx: Connection, entries: tuple[Entry, ...], first: Mapping[BatchKey, int], added: Mapping[BatchKey, int]
 ) -> tuple[tuple[Entry, Outcome], ...]:
+    if len(added) == len(entries):  # nearly always: nothing came twice
+        return tuple((entry, _outcome_of_new(entry)) for entry in entries)
     new = {first[key] for key in added}
     before = ledger.known(tx, [entry.key for n, entry in enumerate(entries) if entry.key not in added])
     known = before | {key: _as_row(entries[first[key]]) for key in added}
@@ -194,10 +196,8 @@ def _tell(tx: Connection, rows: NDArray[np.void], on_stored: Iterable[OnStored],
 
 
 def newest(rows: NDArray[np.void]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Each serial once, ascending, and when it was last heard (ms since 1970)."""
+    """Each serial once, ascending, and when it was last heard (ms since 1970). Rows come in the order of serials."""
     serials = rows["serial"].astype(np.int64)
-    order = np.argsort(serials, kind="stable")
-    serials = serials[order]
     starts = np.flatnonzero(np.r_[True, serials[1:] != serials[:-1]])
-    heard_us = np.maximum.reduceat(rows["heard_at"].astype(np.int64)[order], starts)
+    heard_us = np.maximum.reduceat(rows["heard_at"].astype(np.int64), starts)
     return serials[starts], heard_us // 1000 + copying.PG_EPOCH_MS

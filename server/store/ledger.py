@@ -104,7 +104,7 @@ def add(tx: Connection, batches: Iterable[NewBatch]) -> dict[BatchKey, int]:
     if not rows:
         return {}
     # As one JSON value: a driver makes arrays value by value, and there are seventeen of them.
-    added = tx.execute(_ADD, {"rows": msgspec.json.encode(rows).decode()})
+    added = tx.execute(_ADD, {"rows": msgspec.json.encode(rows).decode()}).all()
     return {BatchKey(gateway_no, outbox_id, sequence): no for no, gateway_no, outbox_id, sequence in added}
 
 
