@@ -14,6 +14,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 
 from tests.gateway.air import Air, address, frame
 from tests.gateway.brokers import Broker
@@ -35,9 +36,9 @@ SLACK_S = 1.0
 class Traffic:
     """Tags that send a new frame all the time; `told` notes every frame that bluetoothd handed to a scanner."""
 
-    def __init__(self, air: Air) -> None:
+    def __init__(self, air: Air, make_frame: Callable[[int], bytes] = frame) -> None:
         self.told: list[tuple[float, bytes]] = []
-        self._air = air
+        self._air, self._make_frame = air, make_frame
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: air.do(self._run(), 120), daemon=True)
 
@@ -47,9 +48,9 @@ class Traffic:
         while not self._stop.is_set() and time.monotonic() < until:
             for tag in range(TAGS):
                 number += 1
-                data = {SERVICE_UUID: frame(number)}
-                if self._air.bluez.advertise_now(address(tag), data, -60) == "told":
-                    self.told.append((time.monotonic(), frame(number)))
+                sent = self._make_frame(number)
+                if self._air.bluez.advertise_now(address(tag), {SERVICE_UUID: sent}, -60) == "told":
+                    self.told.append((time.monotonic(), sent))
             await asyncio.sleep(EVERY_S)
 
     def __enter__(self) -> Traffic:

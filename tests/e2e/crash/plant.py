@@ -12,7 +12,8 @@ import secrets
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -47,18 +48,19 @@ class Plant:
 
     def __init__(
         self, postgres: OwnPostgres, nursery: Nursery, *, workers: int = 1, waiting_max: int = WAITING_MAX,
-        broker: Callable[[Path, int], Broker] = Mosquitto, outboxes: Path | None = None,
+        broker: Callable[[Path, int], Broker] = Mosquitto, outboxes: Path | None = None, load: bool = True,
+        gateways: Sequence[Gateway] = (),
     ) -> None:  # fmt: skip
         self.postgres, self._nursery, self._workers = postgres, nursery, workers
         # Short, and not below pytest's: a Unix socket's path has at most 107 bytes.
         self._own_folder = tempfile.TemporaryDirectory(prefix="crash-")
         self.folder = Path(self._own_folder.name)
         self.trace = Trace(self.folder / "trace.jsonl", outboxes or self.folder / "outboxes")
-        self._waiting_max = waiting_max
+        self._waiting_max, self._load = waiting_max, load
         self._database = f"crash_{secrets.token_hex(6)}"
         self._url = postgres.url.replace("/hearsight?", f"/{self._database}?")
         self._master_key = secrets.token_bytes(32)
-        self._gateways = [Gateway(f"gw-{n}") for n in range(GATEWAYS)]
+        self.gateways = gateways or [Gateway(f"gw-{n}") for n in range(GATEWAYS)]
         (self.folder / "broker").mkdir()
         self.broker = broker(self.folder / "broker", free_port())
         self._look: psycopg.Connection | None = None
@@ -75,8 +77,8 @@ class Plant:
         self.to_ingest = Cut(self.broker.port)
         self.to_gateways = Cut(self.broker.port)
         self.ingests = [self._start_ingest(number) for number in range(1, self._workers + 1)]
-        self._write_orders()
-        self.start_outboxes()
+        if self._load:
+            self.start_outboxes()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -114,9 +116,9 @@ class Plant:
         vault = Vault(self._master_key, secrets.token_bytes)
         with engine.begin() as tx:
             furnish(tx, vault)
-            for gateway in self._gateways:
+            for gateway in self.gateways:
                 enrol(tx, gateway)
-            self._server_key = keys.server_key(tx, vault, NOW).public_key()
+            self.server_key = keys.server_key(tx, vault, NOW).public_key()
         engine.dispose()
 
     def _write_orders(self) -> None:
@@ -124,14 +126,14 @@ class Plant:
             "folder": str(self.folder),
             "outboxes": str(self.trace.folder),
             "port": self.to_gateways.port,
-            "gateways": [[each.name, each.key.private_bytes_raw().hex()] for each in self._gateways],
-            "said": {each.name: self.trace.said(each.name) for each in self._gateways},
+            "gateways": [[each.name, each.key.private_bytes_raw().hex()] for each in self.gateways],
+            "said": {each.name: self.trace.said(each.name) for each in self.gateways},
             "limit_bytes": ROOMY,
             "waiting_max": self._waiting_max,
             "hears_a_turn": 1 if self._waiting_max == WAITING_MAX else 8,
             "k_factory": K_FACTORY.hex(),
             "k_lot": LOTS[0].key.hex(),
-            "server_key": self._server_key.public_bytes_raw().hex(),
+            "server_key": self.server_key.public_bytes_raw().hex(),
         }
         (self.folder / "orders.json").write_text(json.dumps(orders))
 
@@ -258,10 +260,8 @@ class Plant:
 
     def _compare(self) -> int:
         committed = self.trace.sightings()
+        stored = self.stored()
         with self._asking() as look:
-            stored = dict(
-                look.execute("select (serial, uptime_s)::text, count(*) from sightings group by 1").fetchall()
-            )
             twice = [key for key, count in stored.items() if count > 1]
             lost = {f"({serial},{said})" for serial, said in committed} - set(stored)
             strange = set(stored) - {f"({serial},{said})" for serial, said in committed}
@@ -274,6 +274,12 @@ class Plant:
             holes = look.execute(_HOLES).fetchall()
             assert holes == [], "every outbox is settled up to its last batch"
         return len(stored)
+
+    def stored(self) -> Counter[str]:
+        """How often each sighting stands in the table: "(serial,uptime)"."""
+        with self._asking() as look:
+            found = look.execute("select (serial, uptime_s)::text, count(*) from sightings group by 1")
+            return Counter(dict(found.fetchall()))
 
     def given_up(self) -> int:
         """Sightings for which the outboxes had no room, as their tombstones in the ledger tell."""
