@@ -163,8 +163,12 @@ def about(promises: Iterable[Promise], what: PromiseKind, slot: int) -> tuple[Pr
 
 
 def keeps_on_condition(promises: Iterable[Promise], slot: int) -> tuple[Promise, ...]:
-    """Conditional keeps of a slot: each suspends the refund until it breaks, and breaking makes the refund fall due."""
-    return tuple(p for p in promises if p.refunds and p.slot in (None, slot) and p.state is not PromiseState.CANCELLED)
+    """Conditional keeps of a slot: each suspends the refund until it breaks, and breaking makes the refund fall due.
+
+    One that was due before it was made suspends nothing.
+    """
+    mine = (p for p in promises if p.refunds and p.slot in (None, slot))
+    return tuple(p for p in mine if p.state is not PromiseState.CANCELLED and p.made_at < p.breaks_at)
 
 
 def arrived_at(case: Case, units: Sequence[SlotCase]) -> datetime | None:

@@ -197,6 +197,12 @@ def test_r03_a_conditional_keep_suspends_it_until_the_condition_lapses() -> None
     opens_at(early, "R-03", due)
 
 
+def test_r03_a_keep_that_was_due_before_it_was_made_suspends_nothing() -> None:
+    made_at = LIMIT + timedelta(days=3)
+    keep = say(StatementKind.PROMISE, made_at, PromiseMade(PromiseKind.ARRIVE, made_at, lapse="refund"), ref="keep")
+    assert open_of(judge(facts(*PACKED, keep), made_at + SECOND), "R-03").since == LIMIT
+
+
 # -- R-06 ------------------------------------------------------------------------------------------------------
 def test_r06_history_older_than_the_label() -> None:
     old = facts(*PACKED, plain_label(at("Thu 14:00")), shows(at("Thu 14:30"), latest=at("Tue 08:00")))
