@@ -6,7 +6,7 @@ The demo gets a story through radio and HTTP; this reader needs neither, so that
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -106,7 +106,7 @@ class _Reader:
             order=self.order(),
             statements=tuple(self.statement(s) for s in raw["statement"]),
             acts=tuple(self.act(a) for a in raw.get("act", ())),
-            heard=tuple(self.heard()),
+            heard=(*self.heard(), *self.played_back()),
             units=tuple(self.unit(t) for t in raw.get("tag", ())),
             sites=tuple(self.site(s) for s in raw["site"]),
             gateways=tuple(
@@ -217,6 +217,23 @@ class _Reader:
             for offset, name in enumerate(truth["heard_by"]):
                 # Two receivers of one room do not hear each the same frame; the offset keeps theirs apart.
                 yield from self.rows(truth, gateways[name], begin + timedelta(seconds=10 * offset), end, every)
+
+    def played_back(self) -> Iterator[Heard]:
+        """Recordings: the frames of a stretch, with the uptime of then, heard again later and somewhere else."""
+        gateways = {g["id"]: g for g in self.raw.get("gateway", ())}
+        for lie in self.raw.get("replay", ()):
+            begin, end = self.utc(lie["recorded_from"]), self.utc(lie["recorded_to"])
+            late = self.utc(lie["at"]) - begin
+            every = timedelta(seconds=lie.get("every_s", self.raw["story"]["every_s"]))
+            for name in lie["heard_by"]:
+                for row in self.rows(lie, gateways[name], begin, end, every):
+                    yield replace(
+                        row,
+                        first_at=row.first_at + late,
+                        last_at=row.last_at + late,
+                        first_reached_at=row.first_reached_at + late,
+                        reached_us_at=row.reached_us_at + late,
+                    )
 
     def rows(
         self, truth: Mapping[str, Any], gateway: Mapping[str, Any], begin: datetime, end: datetime, every: timedelta

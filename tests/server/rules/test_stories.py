@@ -135,20 +135,6 @@ def test_story_t_weeks_later_from_late_batches() -> None:
     assert since["R-02", 1, ""] == ship_by_over
 
 
-def test_story_t2_never_picked() -> None:
-    """As T, but no serial was ever bound: R-35 at once, R-02, and no rule that needs the radio."""
-    story = read_story("T")
-    unpicked = tuple(s for s in story.facts.statements if s.kind not in ("serial_bound", "packed"))
-    t2 = replace(story, facts=replace(story.facts, statements=unpicked, heard=()))
-    looks = every_look(t2)
-    found = {f.rule.id for w in looks for f in w.findings}
-    assert {"R-02", "R-35"} <= found
-    assert not any(f.rule.needs_radio for w in looks for f in (*w.findings, *w.cleared))
-    said = next(s for s in unpicked if s.id == "t-dispatched")
-    assert "R-35" in rules(weigh(t2.facts, SOLO, said.said_at))
-    assert "R-35" not in rules(weigh(t2.facts, SOLO, said.said_at - timedelta(seconds=1)))
-
-
 def test_story_p_waiting_on_the_dock() -> None:
     """Label 10:00, dispatched 10:05, pickup 17:00, heard inside until 16:50, scan 18:10: nothing at any moment."""
     waiting = facts(
