@@ -110,7 +110,7 @@ class House:
         """Processor time so far of each process with its children, ended ones included."""
         used = {"publisher": (own := os.times()).children_user + own.children_system}
         for name, pid in self.processes.items():
-            used[name] = sum(sum(each.cpu_times()[:4]) for each in _tree(pid))
+            used[name] = sum(_cpu_s(each) for each in _tree(pid))
         return used
 
     def peak_mib(self) -> dict[str, int]:
@@ -209,6 +209,18 @@ def _tree(pid: int) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
+def _cpu_s(process: psutil.Process) -> float:
+    """Its own and its ended children's; 0 of one that has just ended, whose parent has its time by now."""
+    try:
+        return float(sum(process.cpu_times()[:4]))
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
 def _peak_kib(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+    """0 of a process that has just ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(next((line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")), 0))
