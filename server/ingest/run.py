@@ -129,14 +129,14 @@ class _Process:
                 ("drain", self._drain.run),
                 ("prepare", self._pipeline.prepare_sets),
                 ("store", self._pipeline.store_sets),
-                ("old sessions", lambda: self._end_old_sessions(stop)),
             )
         }
         for thread in threads.values():
             thread.start()
         self._watch.attach(self._inbox, self._drain, self._worker, tuple(threads.values()))
-        # Nobody waits for its end: it may hang with the database.
-        threading.Thread(target=self._guarded, args=("beat", self._beat(stop).run, stop), daemon=True).start()
+        # Nobody waits for their end: they may hang with the database or the broker.
+        for name, work in (("beat", self._beat(stop).run), ("old sessions", lambda: self._end_old_sessions(stop))):
+            threading.Thread(target=self._guarded, args=(name, work, stop), name=name, daemon=True).start()
         stop.wait()
         self._drain.stop_taking()
         self._inbox.close()
@@ -146,7 +146,6 @@ class _Process:
         threads["prepare"].join()
         self._drain.stop()
         threads["drain"].join()
-        threads["old sessions"].join()
         log.info("ended", unanswered=len(self._inbox))
         return not self._crashed
 
