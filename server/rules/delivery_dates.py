@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 
 from server.rules import business_days
-from server.rules.facts import Service, Site
+from server.rules.facts import Site
+from server.rules.schedule import Service
 
 _SATURDAY = 5
 

@@ -12,6 +12,7 @@ from datetime import date, datetime, time, timedelta
 from enum import IntEnum, StrEnum
 
 from server.rules.payloads import Binding, CarrierScan, Nothing, Payload
+from server.rules.schedule import Pickup, Service
 
 
 class Source(StrEnum):
@@ -295,26 +296,6 @@ class Heard:
         require_utc(self.first_at, self.last_at, self.first_reached_at, self.reached_us_at)
         assert self.first_at <= self.last_at, "first heard after last heard"
         assert self.count >= 1, "an empty row"
-
-
-@dataclass(frozen=True, slots=True)
-class Pickup:
-    """A carrier's scheduled pickup at a site: weekday (Monday 0) and local time."""
-
-    weekday: int
-    at: time
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A shipping service that a site can book: handed over before `cutoff` (local time), it arrives `transit_bd`
-    business days later; `saturday`: Saturday counts as one of them.
-    """
-
-    name: str
-    cutoff: time
-    transit_bd: int
-    saturday: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, or_, select, text
 
-from server.rules.facts import BeaconMode, Gateway, GatewayClass, Healthy, Pickup, Place, Service, Site, Unit
+from server.rules.facts import BeaconMode, Gateway, GatewayClass, Healthy, Place, Site, Unit
+from server.rules.schedule import Pickup, Service
 from server.store.tables import batches, gateways, manifests, sites, units
 from wire.batch import GatewayClass as WireClass
 

@@ -12,10 +12,10 @@ from server.rules import business_days, words
 from server.rules.case import Case, SlotCase
 from server.rules.delivery_dates import arrives_by, last_cutoff
 from server.rules.etas import Estimate, current, estimates
-from server.rules.facts import Service
 from server.rules.findings.finding import Found, earliest, ended, until
 from server.rules.payloads import Label, PromiseKind
 from server.rules.promises import Promise, about, promises_of
+from server.rules.schedule import Service
 from server.rules.services import speed_of
 from server.rules.spells import Observed, Spell, spells
 from server.rules.tracking.reading import Speed

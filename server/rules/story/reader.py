@@ -22,9 +22,7 @@ from server.rules.facts import (
     Line,
     Order,
     OrderFacts,
-    Pickup,
     Place,
-    Service,
     ShipTo,
     Site,
     Slot,
@@ -35,6 +33,7 @@ from server.rules.facts import (
     interval,
 )
 from server.rules.payload_json import PayloadError, payload_from
+from server.rules.schedule import Pickup, Service
 
 # From hearing to storing in a healthy system.
 ON_TIME: Final = timedelta(seconds=40)

@@ -19,7 +19,6 @@ from server.rules.facts import (
     Line,
     Order,
     OrderFacts,
-    Pickup,
     Place,
     ShipTo,
     Site,
@@ -40,6 +39,7 @@ from server.rules.payloads import (
     ShipmentStatus,
 )
 from server.rules.policy import SOLO
+from server.rules.schedule import Pickup
 from server.rules.weigh import Weighing, weigh
 
 ZONE = "America/New_York"

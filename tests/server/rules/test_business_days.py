@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from server.rules import business_days as bd
 from server.rules import words
-from server.rules.facts import Pickup, Site
+from server.rules.facts import Site
+from server.rules.schedule import Pickup
 from tests.server.rules.build import MONDAY, SITE, at
 
 

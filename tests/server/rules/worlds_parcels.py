@@ -12,7 +12,7 @@ from datetime import date, datetime, time, timedelta
 
 from hypothesis import strategies as st
 
-from server.rules.facts import OrderFacts, Service, Source, Statement, StatementKind
+from server.rules.facts import OrderFacts, Source, Statement, StatementKind
 from server.rules.payloads import (
     About,
     Assertion,
@@ -27,6 +27,7 @@ from server.rules.payloads import (
     Quote,
     ShipmentStatus,
 )
+from server.rules.schedule import Service
 from tests.server.rules.build import NUMBER, at, say
 
 PARCEL_RULES = {f"R-{number:02}" for number in (1, 3, 6, 7, 8, 9, 10, 11, 13, 14, 16)}
