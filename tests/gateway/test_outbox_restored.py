@@ -174,10 +174,12 @@ DUPLICATE = [
     ("add", 1), ("copy", 0), ("publish", 0), ("add", 1), ("publish", 1), ("deliver", 0), ("deliver", 1),
     ("restore", 0), ("add", 1), ("publish", 0), ("deliver", 2), ("settle", 2),
 ]  # fmt: skip
-# A batch meets the tombstone that stands for it, twice: the copy is put back once more after that.
+# A batch meets the tombstone that stands for it, gets another name and is stored; then the copy is put back once more.
+MEETS = [("restore", 0), ("publish", 0)]
 TWICE = [
-    ("add", 12), ("copy", 0), ("add", 12), ("add", 12), ("publish", 0), ("deliver", 0), ("restore", 0),
-    ("publish", 0), ("deliver", 1), ("settle", 1), ("publish", 0), ("deliver", 2), ("restore", 0),
+    ("add", 12), ("copy", 0), *[("add", 12)] * 3, ("publish", 0), ("deliver", 0),
+    *MEETS, ("deliver", 1), ("settle", 1), ("publish", 0), ("deliver", 2),
+    *MEETS, ("deliver", 3), ("settle", 3), ("publish", 0), ("deliver", 4),
 ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from tests.e2e.crash.storm import storm
 @pytest.mark.slow
 @pytest.mark.mosquitto
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("workers", "kills"), [(1, 20), (2, 40)])
+@pytest.mark.parametrize(("workers", "kills"), [(1, 16), (2, 36)])
 def test_everything_is_killed_in_turn(own_postgres: OwnPostgres, nursery: Nursery, workers: int, kills: int) -> None:
     seed = int(os.environ.get("SEED", secrets.randbits(32)))
     print(f"SEED={seed}")
