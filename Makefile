@@ -2,6 +2,8 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
+# Tests mostly wait for real programs; more runners than this wait for each other on two cores.
+RUNNERS ?= 3
 SECONDS_EACH ?= 20
 COUNT ?= 100
 KILLS ?= 3000
@@ -33,7 +35,7 @@ lint: setup ## ruff, mypy --strict, import contracts
 
 test: lint ## lint, then every test on real parts (installs Mosquitto and Chromium where it may)
 	@tools/parts
-	@$(VENV)/bin/pytest
+	@$(VENV)/bin/pytest -n $(RUNNERS) --dist loadgroup
 
 soak: setup ## for days: KILLS=3000 kills (SEED=7 plays one run again), then WORLDS=100000 worlds; Ctrl-C tells the sum so far
 	@tools/parts

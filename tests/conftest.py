@@ -26,6 +26,16 @@ settings.register_profile("ci", settings.get_profile("home"), derandomize=True, 
 settings.load_profile("ci" if os.environ.get("CI") else "home")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Several runners share the files: each file stays with one of them, and everything that looks at the one demo
+    (which the last of its files ends) with one of them, too.
+    """
+    for item in items:
+        name = item.nodeid.split("::")[0]
+        group = "demo" if name.startswith("tests/e2e/test_demo_") else name
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own HEARSIGHT_* settings must not decide a test."""
