@@ -158,7 +158,7 @@ class Drain:
         """Until there is something to read, to write or to answer, or a second has gone."""
         self._turned_s = self._monotonic()
         reads, writes = self._may_read(line), client.want_write() or line.unsent
-        held = reads and (line.hidden or (self._inbox.room > 0 and line.whole))
+        held = reads and self._inbox.room > 0 and line.whole
         readers: list[Any] = [self._wake_out, line] if reads else [self._wake_out]
         with contextlib.suppress(ValueError, OSError):  # closed meanwhile: the loop sees it next
             select.select(readers, [line] if writes else [], [], 0 if held else 1.0)

@@ -16,7 +16,8 @@ from collections.abc import Iterable
 from socket import SHUT_WR, socket
 from typing import Final, NamedTuple
 
-# One read of the socket: some twenty batches of fifty sightings.
+# One read of the socket: some twenty batches of fifty sightings. More than a record of TLS (16 KiB), which is then read
+# as a whole: nothing is left in it that select would not see.
 _READ: Final = 64 * 1024
 # What is still to be sent when the connection is closed gets so long; TCP has taken it by then, or the line is dead.
 _LAST_WORDS_S: Final = 0.5
@@ -90,11 +91,6 @@ class Line:
     def laden(self) -> bool:
         """Whether as much waits here as one read brings: time to take some of it before there is another."""
         return len(self._in) >= _READ
-
-    @property
-    def hidden(self) -> bool:
-        """Whether TLS holds bytes that select does not see."""
-        return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
 
     @property
     def for_paho(self) -> bool:
