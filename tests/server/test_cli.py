@@ -19,6 +19,7 @@ from server import wiring
 from server.cli.app import main
 from server.local.postgres import programs
 from server.store import db, partitions, workers
+from server.store.migrations import newest
 from server.store.tables import metadata
 from server.sweep import housekeeping
 
