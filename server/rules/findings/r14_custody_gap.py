@@ -43,10 +43,21 @@ def _of_leg(case: Case, unit: SlotCase, leg: int, ends: list[Statement]) -> Iter
         slot=unit.slot.number,
         subject=f"leg {leg + 1}",
         since=due,
-        why=f"Leg {leg} ended {words.moment(handed_on.latest, case.zone)}; the next carrier has not scanned it.",
+        why=f"{_since_when(handed_on)} {words.moment(handed_on.latest, case.zone)};"
+        " the next carrier has not scanned it.",
         evidence=(of_statement(handed_on, case.zone),),
     )
     yield ended(unit, until(found, seen))
+
+
+def _since_when(said: Statement) -> str:
+    match said.payload:
+        case LegEnded(leg=leg):
+            return f"Leg {leg} ended"
+        case Label(leg=leg):
+            return f"The label of leg {leg} is of"
+        case _:
+            return "The carrier before it last scanned it"
 
 
 def _ended_at(unit: SlotCase, leg: int, ends: list[Statement]) -> Statement:

@@ -39,16 +39,23 @@ def find(case: Case) -> Iterable[Found]:
 
 def _plans(units: Sequence[SlotCase]) -> Iterable[tuple[Statement, datetime]]:
     """Every label looked up or printed, with its estimate, while there was an original already."""
-    labels = [(s, s.payload) for unit in units for s in unit.labels if isinstance(s.payload, Label)]
-    gone = [s for s in units[-1].said if s.kind in SAYS_GONE]
-    original = min((s.said_at for s in (*(label for label, _ in labels), *gone)), default=None)
+    labels = [(unit, s, s.payload) for unit in units for s in unit.labels if isinstance(s.payload, Label)]
+    gone = [s.said_at for s in units[-1].said if s.kind in SAYS_GONE]
+    original = min([*(s.said_at for _, s, _ in labels), *gone], default=None)
     for said in units[-1].said:
         if isinstance(said.payload, Quote) and original is not None and original < said.said_at:
             yield said, said.payload.eta
-    for said, label in labels:
-        others = [s for s, other in labels if other.leg == label.leg and other.number != label.number]
-        if label.eta is not None and any(s.said_at < said.said_at for s in others):
+    sent = min([*gone, *(d for unit in units for d in unit.departures)], default=None)
+    for mine, said, label in labels:
+        # Another number for a box that never left replaces a label, not a parcel.
+        out = sent is not None and sent < said.said_at
+        before = (s for unit, s, other in labels if _other(label, other) and (out or unit is not mine))
+        if label.eta is not None and any(s.said_at < said.said_at for s in before):
             yield said, label.eta
+
+
+def _other(label: Label, other: Label) -> bool:
+    return other.number != label.number and other.leg == label.leg
 
 
 def _reason(case: Case, said: Statement, eta: datetime, every: Sequence[Estimate], promises: Sequence[Promise]) -> str:

@@ -289,6 +289,12 @@ def test_r16_the_second_label_itself() -> None:
     opens_at(facts(*ORIGINAL, bound(at("Fri 11:00"), SERIAL + 1), second), "R-16", at("Fri 12:00"))
 
 
+def test_r16_another_number_for_a_box_that_never_left_is_no_replacement() -> None:
+    again = label(at("Wed 12:00"), USPS, "second", eta=MONDAY)
+    never(judge(facts(*ORIGINAL, again), at("Wed 12:00")), "R-16")
+    opens_at(facts(*ORIGINAL, dispatched(at("Wed 10:00")), again), "R-16", at("Wed 12:00"))
+
+
 def test_r16_clears_with_a_faster_choice() -> None:
     case = facts(*ORIGINAL, quote(at("Fri 10:00"), MONDAY), quote(at("Fri 10:05"), at("Sun 00:00")))
     finding = cleared_of(judge(case, at("Fri 10:05")), "R-16")

@@ -257,9 +257,9 @@ def test_r14_the_next_carrier_has_not_scanned_it_a_business_day_later() -> None:
 
 def test_r14_the_label_of_a_later_leg_is_enough() -> None:
     legs = (*PACKED, label(at("Mon 16:00"), NUMBER, "one"), label(at("Tue 09:00"), USPS, "two", leg=2))
-    opens_at(facts(*legs), "R-14", at("Thu 00:00"))
+    assert "The label of leg 2 is of Tue" in opens_at(facts(*legs), "R-14", at("Thu 00:00")).why
     still_first = shows(at("Wed 12:00"))  # the first carrier still has it
-    opens_at(facts(*legs, still_first), "R-14", at("Fri 00:00"))
+    assert "last scanned it Wed" in opens_at(facts(*legs, still_first), "R-14", at("Fri 00:00")).why
 
 
 def test_r14_is_silent_with_a_scan_in_time_and_clears_with_a_late_one() -> None:
