@@ -32,7 +32,7 @@ from tests.world.gateways import Gateway
 from tests.world.house import House
 from tests.world.timeline import HOUR_MS, MINUTE_MS, Timeline, moment
 from tests.world.truth import MONDAY, Parcel, Word, draw
-from tests.world.workers import Habits, SimWorker
+from tests.world.workers import BrokenPromise, Habits, SimWorker
 
 # After the last fault everything must be settled within this; the longest patience on the way is two minutes.
 HEALING_MS: Final = 2 * HOUR_MS
@@ -76,7 +76,7 @@ class World:
             dice.choice((0, 0, 0.02, 0.2)), dice.choice((0, 0.02, 0.3)), dice.choice((20, 400, 8_000))
         )
         count = dice.choice((1, 1, 2, 3))
-        receive_max = dice.choice((2, 10, 2_000, 2_000, 2_000, 2_000))
+        receive_max = dice.choice((2, *[12] * 3, *[2_000] * 8))
         self.broker = Broker(
             self.line, self.weather, receive_max=receive_max,
             queue_max=dice.choice((8, 100_000, 100_000)), hands_over=dice.random() < 0.5,
@@ -84,8 +84,8 @@ class World:
         habits = Habits(
             lull=dice.choice((0.0, 0.02, 0.15)),
             lull_ms=dice.choice((5, 500, 10_000)),
-            set_max=dice.choice((3, 30, 500)),
-            linger_ms=dice.choice((300, 60_000, 120_000, 120_000)) if receive_max > 2 else 500,
+            set_max=dice.choice((6, 40, 500)),
+            linger_ms=dice.choice((5_000, 70_000, 120_000, 180_000)) if receive_max > 2 else 500,
         )
         self.workers = [SimWorker(n, self.line, house, self.broker, habits) for n in range(count)]
         server_key = house.server_key.public_key().public_bytes_raw()
@@ -273,7 +273,7 @@ def play(seed: int, house: House) -> Result:
         wrong = ""
         try:
             world.play()
-        except AssertionError as error:
+        except (AssertionError, BrokenPromise) as error:
             wrong = f"{type(error).__name__}: {error}" if str(error) else traceback.format_exc()
         except Exception:
             wrong = traceback.format_exc()

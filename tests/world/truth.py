@@ -134,11 +134,11 @@ def draw(dice: Random) -> Truth:
 
 
 def _moments(begins_ms: int, ends_ms: int, dice: Random) -> tuple[int, ...]:
-    """Every hour or three, and densely around the pickups, where verdicts change."""
+    """Every hour or five, and densely around the pickups, where verdicts change."""
     moments, at_ms = [], begins_ms
     while at_ms < ends_ms:
         moments.append(at_ms)
-        at_ms += dice.randint(60, 280) * MINUTE_MS
+        at_ms += dice.randint(80, 340) * MINUTE_MS
     for day in range(3):
         pickup_ms = begins_ms + _FIRST_PICKUP_MS + day * DAY_MS
         moments += [pickup_ms + dice.randint(-90, 240) * MINUTE_MS for _ in range(2)]

@@ -42,8 +42,8 @@ class Killed(BaseException):
     """kill -9, at this point of the program."""
 
 
-class BrokenPromiseError(AssertionError):
-    """A worker answered for something that is not committed."""
+class BrokenPromise(BaseException):
+    """A worker answered for something that is not committed. No `except Exception` of its own may swallow it."""
 
 
 @dataclass
@@ -277,13 +277,11 @@ class SimWorker:
         ]
         missing = set(outcomes) - self._house.committed(outcomes)
         if missing:
-            raise BrokenPromiseError(
-                f"{self.name} answers before the commit: {len(missing)} batches are not in the ledger"
-            )
+            raise BrokenPromise(f"{self.name} answers before the commit: {len(missing)} batches are not in the ledger")
         for each in told:
             unbroken = self._house.unbroken(each.gateway, each.outbox_id)
             if each.settled_up_to > unbroken:
-                raise BrokenPromiseError(
+                raise BrokenPromise(
                     f"{self.name} settles {each.gateway} up to {each.settled_up_to}, beyond a gap at {unbroken + 1}"
                 )
         ours = {(each.gateway, each.outbox_id, outcome.sequence) for each in told for outcome in each.outcomes}
@@ -296,9 +294,7 @@ class SimWorker:
             if delivery.payload in self._house.forged:
                 continue
             if batch.gateway == gateway and (gateway, batch.outbox_id, batch.sequence) not in ours:
-                raise BrokenPromiseError(
-                    f"{self.name} acknowledges {gateway} {batch.sequence} without an answer for it"
-                )
+                raise BrokenPromise(f"{self.name} acknowledges {gateway} {batch.sequence} without an answer for it")
 
     # ------------------------------------------------------------------------------------ connection
     def _connect(self, life: int) -> None:
