@@ -8,7 +8,9 @@ Three sides take turns on one PostgreSQL, one Mosquitto and one table, emptied b
 - ours: signed batches from 25 gateways, all frames valid, 25 live lots, 5,000 tags; from the first packet to the last
   commit. Signature, ledger, resolving, settling and receipts are all on, and the limits per gateway are asked, too;
   only they are raised (bench/house.py), because each of the 25 sends what forty would.
-- bare COPY: binary, prebuilt buffers of 100,000 rows, one transaction each: what the database can take.
+- bare COPY: binary, prebuilt buffers of 100,000 rows, one transaction each: what the database can take. The rows are
+  in the order in which they were heard, as a program without our ingest would have them (`ratio_to_copy`), and once
+  more sorted by serial, as our ingest writes them (`ratio_to_sorted_copy`).
 - `mq-bridge` with the same sightings, already resolved and unsigned, at its best and with its defaults: how, and how
   it was tuned, stands in bench/mqbridge.py.
 
@@ -82,22 +84,25 @@ def measure(house: House, seconds: float, sightings: int, peers: Sequence[Peer],
     """All sides in turn, at least three times each; then ours at half its speed."""
     batches = ROUND // sightings
     ours = Side("ours", lambda: our_round(house, batches, sightings, account), ("ingest", *_SHARED))
-    bare = Side("bare_copy", lambda: copy_round(house, ROUND), ("postgres",))
+    bare = Side("copy", lambda: copy_round(house, ROUND), ("postgres",))
+    in_order = Side("sorted_copy", lambda: copy_round(house, ROUND, by_serial=True), ("postgres",))
     theirs = [_peer_side(house, peer, batches, sightings) for peer in peers]
     our_round(house, batches // 4, sightings, account)  # warms up the caches
     copy_round(house, COPY_ROWS)
     until = time.perf_counter() + seconds
     while len(ours.per_s) < 3 or time.perf_counter() < until:
-        for side in (bare, ours, *theirs):
+        for side in (bare, in_order, ours, *theirs):
             side.take(house)
     return {
         "ratio_to_copy": round(ours.median / bare.median, 3),
+        "ratio_to_sorted_copy": round(ours.median / in_order.median, 3),
         **_against(ours, theirs),
         "sightings_per_s": round(ours.median),
         "copy_rows_per_s": round(bare.median),
+        "sorted_copy_rows_per_s": round(in_order.median),
         "rounds": len(ours.per_s),
         "cpu_us_per_sighting": ours.cpu_us(),
-        "copy_cpu_us_per_row": bare.cpu_us(),
+        "copy_cpu_us_per_row": bare.cpu_us() | {"postgres_sorted": in_order.cpu_us()["postgres"]},
         "peak_mib": ours.peak_mib,
         **_paced(house, sightings, ours.median / 2, max(5.0, seconds / 4), account),
     }

@@ -50,13 +50,13 @@ class Turn:
     late_s: tuple[float, ...] = ()
 
 
-def copy_round(house: House, rows: int) -> Turn:
-    """Bare COPY of so many rows, one transaction per buffer."""
+def copy_round(house: House, rows: int, *, by_serial: bool = False) -> Turn:
+    """Bare COPY of so many rows, one transaction per buffer; as they come, or each buffer in the order of the index."""
     house.clear("sightings")
     took_s = 0.0
     before = house.cpu_s()
     for _ in range(rows // COPY_ROWS):
-        buffer = _copy_rows(house.load)
+        buffer = _copy_rows(house.load, by_serial)
         began = time.perf_counter()
         with db.transaction(house.engine) as tx:
             copying.copy_rows(tx, copying.SIGHTINGS, buffer)
@@ -68,14 +68,14 @@ def _used(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, 
     return {name: used - before.get(name, 0.0) for name, used in after.items()}
 
 
-def _copy_rows(load: Load) -> memoryview:
+def _copy_rows(load: Load, by_serial: bool) -> memoryview:
     """Rows like those of the load; batch 0 is nobody's."""
     rows = empty_rows(copying.SIGHTINGS, COPY_ROWS)
     rows["serial"] = load.serials[:COPY_ROWS]
     rows["uptime_s"] = np.arange(COPY_ROWS)
     rows["heard_at"] = pg_time(np.arange(load.moment_ms, load.moment_ms + COPY_ROWS // 50).repeat(50))
     rows["boot"], rows["adverts"], rows["rssi_max_dbm"], rows["rssi_mean_dbm"] = 1, 3, -60, -63
-    return rows.view(np.uint8).data
+    return (rows[np.argsort(rows["serial"], kind="stable")] if by_serial else rows).view(np.uint8).data
 
 
 def our_round(house: House, batches: int, sightings: int, account: Account, per_s: float = 0.0) -> Turn:
