@@ -11,6 +11,7 @@ from server.rules.facts import ActKind, Source, Statement, StatementKind
 from server.rules.payloads import (
     About,
     Payment,
+    PromiseEnded,
     PromiseKind,
     PromiseMade,
 )
@@ -149,6 +150,15 @@ def test_r03_a_conditional_keep_suspends_it_until_the_condition_lapses() -> None
     early = facts(*PACKED, replace(keep, said_at=at("Tue 09:00"), latest=at("Tue 09:00"), learnt_at=at("Tue 09:00")))
     never(judge(early, due - SECOND), "R-03")
     opens_at(early, "R-03", due)
+
+
+def test_r03_a_keep_that_was_let_go_or_after_it_left_owes_nothing_new() -> None:
+    made_at, due = LIMIT + timedelta(days=3), at("Fri 00:00", week=7)
+    keep = say(StatementKind.PROMISE, made_at, PromiseMade(PromiseKind.ARRIVE, due, lapse="refund"), ref="keep")
+    let_go = say(StatementKind.PROMISE_CANCELLED, made_at + SECOND, PromiseEnded("keep"))
+    assert open_of(judge(facts(*PACKED, keep, let_go), made_at + SECOND), "R-03").since == LIMIT
+    left = facts(*PACKED, keep, hear("van", made_at + SECOND))
+    assert "R-03" not in rules(judge(left, due)), "the lapse is R-21's: it did leave"
 
 
 def test_r03_a_keep_that_was_due_before_it_was_made_suspends_nothing() -> None:

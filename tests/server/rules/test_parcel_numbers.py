@@ -205,6 +205,11 @@ def test_r09_counts_from_when_the_charge_is_known() -> None:
     opens_at(with_order(facts(slow), paid_service="overnight"), "R-09", at("Mon 09:20"))
 
 
+def test_r09_an_order_that_is_not_placed_yet_was_charged_nothing() -> None:
+    early = with_order(facts(label(at("Mon 08:00"), USPS, service="Ground")), paid_service="overnight")
+    opens_at(early, "R-09", at("Mon 09:00"))
+
+
 def test_r09_clears_with_the_right_booking_or_when_the_fee_is_back_after_arrival() -> None:
     slow = view(at("Mon 09:20"), Source.SYSTEM, About.SERVICE, "ground")
     booked = judge(facts(CHARGED, slow, label(at("Mon 11:00"), service="overnight")), at("Mon 11:00"))
