@@ -64,7 +64,7 @@ def storm(plant: Plant, dice: random.Random, kills: int, tell: Callable[[str], N
         plant.wait_for(dice.randint(1, PROGRESS_MAX))
         time.sleep(dice.uniform(0, 0.02))
         struck = [deck.pop()]
-        if dice.random() < TWO_AT_ONCE:
+        if dice.random() < TWO_AT_ONCE and deck[-1].name != struck[0].name:
             struck.append(deck.pop())
         tell(f"{done + 1:5}  {' and '.join(blow.name for blow in struck)}")
         for blow in struck:
