@@ -139,8 +139,7 @@ def test_it_heals_and_ends_in_order_and_starts_again(up: Up) -> None:
 @pytest.mark.e2e
 @pytest.mark.mosquitto
 def test_several_workers_are_parts_of_the_house(tmp_path: Path, free_port: int, mosquitto: Mosquitto) -> None:
-    env = {"HEARSIGHT_MQTT_URL": mosquitto.url, "HEARSIGHT_INGEST_WORKERS": "2"}
-    up = Up(tmp_path / "data", free_port, **env)
+    up = Up(tmp_path / "data", free_port, HEARSIGHT_MQTT_URL=mosquitto.url, HEARSIGHT_INGEST_WORKERS="2")
     up.parts = {"up", "postgres", "ingest-1", "ingest-2", "web"}
     try:
         up.start()

@@ -181,7 +181,8 @@ def test_a_day_of_history_looks_into_that_day_alone(a_year: Engine) -> None:
         found = touched(tx, sightings._HISTORY, asked)
         assert list(found) == ["sightings_2026_10_11"]
         assert found["sightings_2026_10_11"][1] == 3
-        long_ago = asked | {"from_at": asked["from_at"] - timedelta(days=180), "to_at": day - timedelta(days=179)}
+        then = day - timedelta(days=180)
+        long_ago = asked | {"from_at": then - timedelta(hours=12), "to_at": then + timedelta(days=1)}
         assert list(touched(tx, sightings._HISTORY, long_ago)) == ["sightings_2026_04"]
 
 
