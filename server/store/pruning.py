@@ -69,9 +69,10 @@ def erase(engine: Engine, part: Partition, before: datetime, progress: Progress)
 
 
 def prune_ledger(engine: Engine, before: datetime, progress: Progress) -> int:
-    """Ledger rows received before that, with their dead letters; returns how many went.
+    """Ledger rows received before that, with their dead letters; returns how many rows went.
 
-    Only below the mark of their outbox: above it they are what the mark will move over when the missing one comes.
+    Only below the mark of their outbox: above it they are what the mark will move over when the missing one comes. That
+    may be never; therefore a row that stays keeps neither the place of its gateway nor what was in it.
     Numbers rise with time but for the sets of workers beside one another, so that it ends at the first part in which
     nothing is old.
     """
@@ -111,9 +112,12 @@ _PRUNE: Final = text("""
     ), doomed as (
         select no from part where old and settled
     ), letters as (
-        delete from dead_letters where batch_no in (select no from doomed) returning 1
+        delete from dead_letters where batch_no in (select no from part where old)
     ), removed as (
         delete from batches where no in (select no from doomed) returning 1
+    ), bared as (
+        update batches set lat_e7 = null, lon_e7 = null, accuracy_m = null, place_source = null
+        where no in (select no from part where old and settled is not true) and lat_e7 is not null
     )
     select max(no), coalesce(bool_or(old), false), (select count(*) from removed) from part
 """)
