@@ -61,7 +61,7 @@ class Api:
                     await answer.aread()
                     raise _refusal(answer)
                 fields: dict[str, str] = {}
-                async for line in answer.aiter_lines():
+                async for line in _lines(answer):
                     name, _, value = line.partition(": ")
                     if line:
                         fields[name] = value
@@ -80,6 +80,15 @@ class Api:
         if answer.is_success:
             return answer.json()
         raise _refusal(answer)
+
+
+async def _lines(answer: httpx.Response) -> AsyncGenerator[str, None]:
+    """Lines as events have them. (httpx also breaks a line where a name holds U+2028 or the like.)"""
+    rest = ""
+    async for piece in answer.aiter_text():
+        *whole, rest = (rest + piece).split("\n")
+        for line in whole:
+            yield line
 
 
 def _unreachable(error: httpx.HTTPError) -> RefusedError:

@@ -72,6 +72,18 @@ def test_a_line_for_what_is_known_and_one_for_each_sighting(
         assert child.returncode == 0
 
 
+def test_a_name_may_hold_what_some_take_for_the_end_of_a_line(
+    town: Town, ann: Somebody, tag: Tag, free_port: int, root: Path
+) -> None:
+    name = "my\u2028\x85\x0cbicycle"
+    ann.put(f"/tags/{tag.serial}/name", {"name": name})
+    options = ("--json", "--for", "20")
+    with Web(town.house, free_port), watching(free_port, ann.token, tag.serial, *options, root=root) as child:
+        said = line_of(child)
+        assert said, child.communicate()[1]
+        assert json.loads(said)["tag"]["name"] == name
+
+
 def test_json_goes_on_after_a_restart_without_telling_anything_twice(
     town: Town, ann: Somebody, tag: Tag, free_port: int, root: Path
 ) -> None:
