@@ -158,8 +158,8 @@ def tag(tx: Connection, who: Caller, serial: int, policy: Policy, now: datetime)
     mine = owning.owned(tx, who, serial)
     newest = sightings.last_heard(tx, [serial]).get(serial)
     up = coverage.any_up(tx, now - _COVERAGE_LOOK, now)
-    rows, late = sightings.heard(tx, [serial]), ingest_health.late(tx)
-    return _answer(tx, mine, rows, newest, lost.living(tx, serial), up, late, policy, now)
+    rows = sightings.heard(tx, [serial], mine.since - sightings.LOOK_BACK)
+    return _answer(tx, mine, rows, newest, lost.living(tx, serial), up, ingest_health.late(tx), policy, now)
 
 
 def history(

@@ -93,6 +93,16 @@ def test_the_first_minute_after_a_claim(town: Town) -> None:
     assert empty["text"].startswith("Not heard yet since it is yours.")
 
 
+def test_what_was_long_before_the_claim_is_not_even_read(town: Town) -> None:
+    """A tag that lay in a shop for a year answers as quickly as one from the factory."""
+    town.gateway("home-gw", GatewayClass.CROWD, place=HOME)
+    ann, tag = town.owner(), town.tag()
+    town.hear("home-gw", tag.serial, HOME, [town.now - timedelta(days=120)])
+    town.hear("home-gw", town.tag().serial, HOME, moments(town, 1))
+    town.claim(ann, tag)
+    assert ann.get(f"/tags/{tag.serial}")["empty"]["code"] == "never_heard"
+
+
 def test_history_of_a_day(town: Town) -> None:
     ann, tag = owned(town)
     times = moments(town, 20)
