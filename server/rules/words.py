@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from server.rules.facts import GatewayClass, Statement, StatementKind
 from server.rules.payloads import (
+    About,
     Assertion,
     Binding,
     CarrierScan,
@@ -133,6 +134,19 @@ def _of_people(statement: Statement, zone: str) -> str:
             return ""
 
 
+_STEPS: Final[Mapping[str, str]] = {
+    "with_us": "said to be still with us",
+    "left": "said to have left us",
+    "with_carrier": "said to be with the carrier",
+    "arrived": "said to have arrived",
+}
+
+
 def _asserted(view: Assertion, zone: str) -> str:
-    by_when = f", by {due(view.by_when, zone)}" if view.by_when else ""
-    return f"{view.about} is said to be {view.value.replace('_', ' ') or 'as promised'}{by_when}"
+    match view.about:
+        case About.STEP:
+            return _STEPS.get(view.value, f"said to be “{view.value}”")
+        case About.SERVICE:
+            return f"service said to be {view.value or 'another'}"
+        case About.ARRIVAL:
+            return f"said to arrive by {due(view.by_when, zone)}" if view.by_when else "said to arrive as promised"
