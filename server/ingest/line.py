@@ -124,8 +124,9 @@ class Line:
             mid = int.from_bytes(body[at : at + 2], "big")
             at += 2
         if self._version5 and at < len(body):
-            length, at = _number(body, at)
-            at += length
+            if (properties := _number(body, at)) is None:
+                return None
+            at = sum(properties)
         return Published(topic, bytes(body[at:]), mid) if at <= len(body) else None
 
     # --- what paho asks of a socket
@@ -169,21 +170,21 @@ class Line:
 
 def _packet(held: bytearray, at: int) -> tuple[int, int] | None:
     """Where the body of the packet at `at` starts and ends; None as long as it is not whole."""
-    if len(held) < at + 2:
+    if (remaining := _number(held, at + 1)) is None:
         return None
-    try:
-        length, start = _number(held, at + 1)
-    except IndexError:
-        return None
+    length, start = remaining
     return (start, start + length) if len(held) >= start + length else None
 
 
-def _number(held: bytearray, at: int) -> tuple[int, int]:
-    """A variable byte integer (1.5.5), which ends with its fourth byte at the latest, and where it ends."""
+def _number(held: bytearray, at: int) -> tuple[int, int] | None:
+    """A variable byte integer (1.5.5), which ends with its fourth byte at the latest, and where it ends; None if it is
+    not whole.
+    """
     value = shift = 0
-    while True:
+    while at < len(held):
         byte = held[at]
         value |= (byte & 0x7F) << shift
         at, shift = at + 1, shift + 7
         if byte < 0x80 or shift == 28:
             return value, at
+    return None

@@ -108,7 +108,16 @@ def test_with_no_room_messages_wait_and_signs_of_life_come_through(ends: tuple[s
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"\x00", b"\x00\x09topic", b"\x00\x01t\x00", b"\x00\x01t\x00\x01\x7f", b"\x00\x01t\x00\x01\xff\xff\xff\xff"],
+    [
+        b"",
+        b"\x00",
+        b"\x00\x09topic",
+        b"\x00\x01t\x00",
+        b"\x00\x01t\x00\x01\x7f",
+        b"\x00\x01t\x00\x01\x80",
+        b"\x00\x01t\x00\x01\xff\xff\xff",
+        b"\x00\x01t\x00\x01\xff\xff\xff\xff",
+    ],
 )
 def test_what_is_no_publish_ends_the_connection(ends: tuple[socket.socket, socket.socket], body: bytes) -> None:
     ours, theirs = ends
@@ -119,6 +128,19 @@ def test_what_is_no_publish_ends_the_connection(ends: tuple[socket.socket, socke
     assert line.for_paho
     with pytest.raises(OSError, match="not MQTT"):
         line.recv(1)
+
+
+@given(noise=st.binary(max_size=300), body=st.binary(max_size=40), version5=st.booleans())
+def test_whatever_the_broker_sends_nothing_breaks(noise: bytes, body: bytes, version5: bool) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        line = Line(ours, version5=version5)
+        for piece in (packet(0x32, body), packet(0x30, body), packet(0x34, body), noise):
+            theirs.sendall(piece)
+            line.fill()
+            line.take(9)
+            for_paho(line)
 
 
 def test_acknowledgements_go_between_packets_in_one_piece(ends: tuple[socket.socket, socket.socket]) -> None:
