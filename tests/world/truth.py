@@ -128,7 +128,7 @@ def draw(dice: Random) -> Truth:
     truth = Truth(begins_ms, ends_ms, (), _moments(begins_ms, ends_ms, dice))
     ordered = dice.sample(ORDERED, dice.choice((1, 2, 2, 3)))
     others = [serial for serial in SERIALS if serial not in ORDERED]
-    stray = [s for s in others if dice.random() < (0.15 if s == POISON_SERIAL else 0.35)]
+    stray = [s for s in others if dice.random() < (0.4 if s == POISON_SERIAL else 0.35)]
     parcels = [_ordered(serial, truth, dice) for serial in ordered] + [_stray(serial, truth, dice) for serial in stray]
     return Truth(begins_ms, ends_ms, tuple(parcels), truth.moments_ms)
 
@@ -149,8 +149,8 @@ def _stray(serial: int, truth: Truth, dice: Random) -> Parcel:
     spot = dice.choice((WAREHOUSE, WAREHOUSE, DEPOT, HOME))
     stay = Stay(spot, truth.begins_ms, truth.ends_ms)
     if serial == POISON_SERIAL:  # it spoils every batch that it is in, so it does not stay for long
-        from_ms = truth.begins_ms + dice.randint(0, STORY_H - 6) * HOUR_MS
-        stay = Stay(spot, from_ms, from_ms + dice.randint(2, 6) * HOUR_MS)
+        from_ms = truth.begins_ms + dice.randint(0, STORY_H - 12) * HOUR_MS
+        stay = Stay(spot, from_ms, from_ms + dice.randint(6, 12) * HOUR_MS)
     return Parcel(serial, Plan.STOCK, (stay,), _powered(truth, dice), _reboots(truth, dice), dice.uniform(-100, 100))
 
 
