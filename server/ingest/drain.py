@@ -26,6 +26,8 @@ from server.ingest.receipts import Message
 SESSION_S: Final = 24 * 3600
 RETRY_MIN_S: Final = 0.2
 RETRY_MAX_S: Final = 5.0
+# The pause has reached its greatest length by then; doubled for hours, it is a number that no float holds.
+_DOUBLED_MAX: Final = 10
 # Every third attempt in a row speaks MQTT 3.1.1, in case the broker knows nothing newer.
 _OLD_PROTOCOL_EVERY: Final = 3
 _RECEIPTS_UNDER_WAY: Final = 500
@@ -72,7 +74,7 @@ class Drain:
 
     @property
     def stuck_s(self) -> float:
-        """How long its thread has not come round; a second while nothing happens."""
+        """How long its thread has not come round; a second while nothing happens, a pause while there is no broker."""
         return self._monotonic() - self._turned_s
 
     def answer(self, deliveries: Sequence[Delivery], messages: Sequence[Message]) -> None:
@@ -95,6 +97,7 @@ class Drain:
         """Connects again and again until it is stopped."""
         failures = 0
         while not self._ended:
+            self._turned_s = self._monotonic()
             self._accepted = False
             self._begin(version5=failures % _OLD_PROTOCOL_EVERY != _OLD_PROTOCOL_EVERY - 1)
             if self._client is not None:
@@ -104,7 +107,7 @@ class Drain:
             self._note_away()
             failures = 0 if self._accepted else failures + 1
             if not self._ended:
-                self._pause(min(RETRY_MAX_S, RETRY_MIN_S * 2**failures))
+                self._pause(min(RETRY_MAX_S, RETRY_MIN_S * 2 ** min(failures, _DOUBLED_MAX)))
 
     def _note_away(self) -> None:
         """What the broker did not confirm is forgotten with the client; the gateways ask again."""

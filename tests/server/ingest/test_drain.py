@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import threading
 import time
@@ -18,6 +19,7 @@ from server.ingest import drain as draining
 from server.ingest import inbox as inboxes
 from server.ingest import metrics
 from server.ingest.drain import Drain
+from server.ingest.health import STUCK_MAX_S
 from server.ingest.inbox import Delivery, Inbox
 from server.ingest.receipts import Message
 from server.ingest.seats import Seat
@@ -127,6 +129,28 @@ def test_acknowledgements_of_an_earlier_connection_are_dropped(start, broker: Br
     wait_until(publisher.is_connected, "the publisher")
     publish(publisher, b"after")
     assert b"after" in {delivery.payload for delivery in running.take(1)}
+
+
+def test_a_broker_that_is_away_for_hours_neither_ends_the_thread_nor_looks_like_one_that_hangs(free_port: int) -> None:
+    """So many tries that a pause doubled at each of them would be a number that no float holds."""
+    tries = 1_100
+    stuck_s: list[float] = []
+
+    class Log:
+        def warning(self, _event: str, **_about: str) -> None:
+            stuck_s.append(drain.stuck_s)
+            if len(stuck_s) == tries:
+                drain.stop()
+
+    moments = itertools.count(step=draining.RETRY_MAX_S)  # each look at the clock finds the pause over
+    drain = Drain(
+        f"mqtt://127.0.0.1:{free_port}", ALONE.client_id, ALONE.subscription(SERVER_KEY), Inbox(),
+        monotonic=lambda: float(next(moments)), log=Log(),
+    )  # fmt: skip
+    drain.run()
+    assert len(stuck_s) == tries
+    assert max(stuck_s) <= STUCK_MAX_S
+    assert drain.away_s > tries * draining.RETRY_MAX_S
 
 
 def test_receipts_go_out(start, broker: Broker, publisher: paho.Client) -> None:
