@@ -42,7 +42,7 @@ def _gives_way(settings: Settings, seat: Seat) -> Callable[[float], None]:
             mqtt.end_session(settings.mqtt_url, seat.client_id, ca_file=settings.mqtt_ca_file)
             log.warning("worker_gives_way", worker=seat.name, pause_s=pause_s)
         except OSError as error:
-            log.warning("session_not_ended", client_id=seat.client_id, error=str(error))
+            log.warning("session_not_ended", worker=seat.name, error=str(error))
 
     return died
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import paho.mqtt.client as paho
@@ -29,8 +31,9 @@ def told(tmp_path: Path, workers: int, url: str = "mqtt://broker") -> Settings:
     return load({"HEARSIGHT_DATA": str(tmp_path), "HEARSIGHT_MQTT_URL": url, "HEARSIGHT_INGEST_WORKERS": str(workers)})
 
 
-def publish(broker: Mosquitto, *payloads: bytes) -> None:
+def publish(broker: Mosquitto, *payloads: bytes, user: str | None = None, password: str | None = None) -> None:
     client = paho.Client(CallbackAPIVersion.VERSION2, "publisher")
+    client.username_pw_set(user, password)
     client.connect("127.0.0.1", broker.port)
     client.loop_start()
     for payload in payloads:
@@ -47,6 +50,38 @@ def test_names(tmp_path: Path) -> None:
     (shared,) = {each.subscription(SERVER_KEY) for each in two}
     assert re.fullmatch(r"\$share/ingest-[0-9a-f]{16}/hearsight/1/gw/\+/batch", shared)
     assert two[0].subscription(Ed25519PrivateKey.generate()) != shared, "who does not know the key cannot join"
+
+
+def test_where_the_broker_asks_for_passwords_only_who_knows_ours_knows_a_client_id(tmp_path: Path) -> None:
+    first, second = (seats(told(tmp_path, 2, f"mqtt://Server:{word}@broker")) for word in ("first", "second"))
+    ids = {each.client_id for each in (*first, *second)}
+    assert len(ids) == 4
+    assert all(re.fullmatch(r"hearsight-ingest-[12]-[0-9a-f]{16}", each) for each in ids)
+
+
+@pytest.mark.mosquitto
+def test_no_gateway_ends_the_session_of_the_ingest(make_mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
+    """Mosquitto lets everybody connect under any client id, and ends the session of whoever had it."""
+    passwords = tmp_path / "passwords"
+    for user in ("Server", "gw-1", "gw-2"):
+        line = ["mosquitto_passwd", "-b", *([] if passwords.exists() else ["-c"]), passwords, user, f"of {user}"]
+        subprocess.run(line, check=True)
+    acl = Path("deploy/mosquitto.acl").resolve()
+    broker = make_mosquitto(f"allow_anonymous false\npassword_file {passwords}\nacl_file {acl}\n")
+
+    def url(user: str) -> str:
+        return f"mqtt://{user}:of%20{user}@127.0.0.1:{broker.port}"
+
+    (alone,) = seats(told(tmp_path, 1, url("Server")))
+    away = Running(url("Server"), alone)
+    wait_until(away.drain.subscribed.is_set, "the subscription")
+    away.stop()
+    publish(broker, b"meanwhile", user="gw-1", password="of gw-1")
+    for known in (*seats(told(tmp_path, 1)), *seats(told(tmp_path, 1, url("gw-2")))):
+        mqtt.end_session(url("gw-2"), known.client_id)
+    back = Running(url("Server"), alone)
+    assert [each.payload for each in back.take(1)] == [b"meanwhile"]
+    back.stop()
 
 
 def test_how_many_there_may_be(tmp_path: Path) -> None:
