@@ -74,7 +74,7 @@ def prune_ledger(engine: Engine, before: datetime, progress: Progress) -> int:
     Only below the mark of their outbox: above it they are what the mark will move over when the missing one comes. That
     may be never; therefore a row that stays keeps neither the place of its gateway nor what was in it.
     Numbers rise with time but for the sets of workers beside one another, so that it ends at the first part in which
-    nothing is old.
+    nothing is old. Outboxes of which nothing is left go with it: a gateway begins a new one at every start.
     """
     gone, after = 0, 0
     while True:
@@ -84,8 +84,12 @@ def prune_ledger(engine: Engine, before: datetime, progress: Progress) -> int:
         gone += int(removed)
         progress(gone, gone)
         if not old:
-            return gone
+            break
         after = last
+    if gone:
+        with transaction(engine) as tx:
+            tx.execute(_EMPTY_OUTBOXES)
+    return gone
 
 
 def old_batches(tx: Connection, before: datetime) -> int:
@@ -120,4 +124,8 @@ _PRUNE: Final = text("""
         where no in (select no from part where old and settled is not true) and lat_e7 is not null
     )
     select max(no), coalesce(bool_or(old), false), (select count(*) from removed) from part
+""")
+_EMPTY_OUTBOXES: Final = text("""
+    delete from outboxes o
+    where not exists (select 1 from batches b where b.gateway_no = o.gateway_no and b.outbox_id = o.outbox_id)
 """)

@@ -118,6 +118,7 @@ def test_the_ledger_is_pruned_below_the_mark_with_its_dead_letters(
         new = {"gateway": "gw", "gateway_class": 0, "owner": "us", "created_at": NOW}
         no = tx.execute(insert(gateways).values(new).returning(gateways.c.no)).scalar_one()
         tx.execute(insert(outboxes).values(gateway_no=no, outbox_id=b"1", settled_up_to=7))
+        tx.execute(insert(outboxes).values(gateway_no=no, outbox_id=b"of a run that ended", settled_up_to=9))
         common = {
             "gateway_no": no, "outbox_id": b"1", "body_sha256": b"", "sent_at": old, "gateway_class": 0, "clock": 2,
             "outcome": 1, "rows": 0, "unresolved": 0, "lat_e7": 1, "lon_e7": 2, "accuracy_m": 3, "place_source": 1,
@@ -134,6 +135,7 @@ def test_the_ledger_is_pruned_below_the_mark_with_its_dead_letters(
         assert tx.execute(left.outerjoin(dead_letters).order_by(batches.c.sequence)).all() == [
             (7, 1, 2, "future"), (8, None, None, None),
         ]  # fmt: skip
+        assert tx.execute(select(outboxes.c.outbox_id)).scalars().all() == [b"1"]
     assert keep(engine)["ledger rows"] == 0
 
 
