@@ -266,11 +266,14 @@ def _unit(
     )
 
 
+def is_refund(statement: Statement) -> bool:
+    """True if the money is back; the fee of a service alone ends nothing, the parcel is still owed."""
+    fee = isinstance(statement.payload, Payment) and statement.payload.service
+    return statement.kind is StatementKind.REFUNDED and not fee
+
+
 def _ends_slot(statement: Statement) -> bool:
-    """Cancelled, or the money is back; the fee of a service alone ends nothing, the parcel is still owed."""
-    if statement.kind is StatementKind.REFUNDED:
-        return not (isinstance(statement.payload, Payment) and statement.payload.service)
-    return statement.kind is StatementKind.ORDER_CANCELLED
+    return is_refund(statement) or statement.kind is StatementKind.ORDER_CANCELLED
 
 
 def _is_away(case: Case, sighting: Sighting) -> bool:

@@ -6,10 +6,11 @@ The clock runs in calendar hours: a target of one business day would hide two of
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from server.rules.case import Case
-from server.rules.facts import Source, Statement, StatementKind
+from server.rules.facts import ActKind, Source, Statement, StatementKind
 from server.rules.payloads import Contact
 
 # What one of us says to a customer is an answer, in whichever form it was written down.
@@ -44,6 +45,12 @@ def asks(case: Case) -> tuple[Statement, ...]:
     """Every message of the customer, in order of time."""
     inbound = [s for s in case.statements if isinstance(s.payload, Contact) and s.payload.inbound]
     return tuple(sorted(inbound, key=lambda s: (s.said_at, s.id)))
+
+
+def decided_at(case: Case, asked: Statement) -> datetime | None:
+    """When somebody with authority did something about a message."""
+    done = (ActKind.REMEDY_AUTHORISED, ActKind.REMEDY_DONE)
+    return min((act.at for act in case.acts if act.kind in done and act.at >= asked.said_at), default=None)
 
 
 def waits(case: Case) -> tuple[Wait, ...]:

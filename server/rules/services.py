@@ -11,9 +11,9 @@ from server.rules.tracking.reading import Speed
 # Words of shops and carriers for a speed, the most telling first: "overnight Saturday" is more than "overnight".
 _WORDS: Final[Mapping[str, Speed]] = {
     r"saturday": Speed.NEXT_DAY_SATURDAY,
-    r"overnight|next.?day|1.?day|priority mail express": Speed.NEXT_DAY,
-    r"2.?day|2nd.?day|second.?day|two.?day|express(?!.*ground)": Speed.SECOND_DAY,
-    r"3.?day|three.?day|priority": Speed.THREE_DAY,
+    r"overnight|next.?day|(?<!\d)1.?day|priority mail express": Speed.NEXT_DAY,
+    r"(?<!\d)2.?day|2nd.?day|second.?day|two.?day|express(?!.*ground)": Speed.SECOND_DAY,
+    r"(?<!\d)3.?day|three.?day|priority": Speed.THREE_DAY,
     r"ground|standard|regular|first.?class": Speed.GROUND,
     r"economy|surepost|smartpost|saver|media": Speed.ECONOMY,
 }

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from server.rules.authority import Action
 from server.rules.case import Case, SlotCase
@@ -87,7 +88,17 @@ def ended(unit: SlotCase, found: Found) -> Found:
     """The same, cleared if the slot is over: cancelled or refunded, nothing is owed on it any more."""
     if unit.ended is None or found.cleared_at is not None:
         return found
-    return replace(found, cleared_at=unit.ended.latest, cleared_because="the order was cancelled or refunded")
+    return replace(found, cleared_at=unit.ended.latest, cleared_because=OVER)
+
+
+def over_at(case: Case, slot: int | None) -> datetime | None:
+    """When nothing was owed any more on a slot, or (None) on every slot of the order: cancelled or refunded."""
+    units = [unit for unit in case.slots if slot in (None, unit.slot.number)]
+    ends = [unit.ended.latest for unit in units if unit.ended is not None]
+    return max(ends) if ends and len(ends) == len(units) else None
+
+
+OVER: Final = "the order was cancelled or refunded"
 
 
 def until(found: Found, ends: Iterable[tuple[datetime | None, str]]) -> Found:

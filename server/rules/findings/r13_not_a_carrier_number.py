@@ -20,12 +20,14 @@ def find(case: Case) -> Iterable[Found]:
     """One per slot and number, since it was given, until a number is given that a carrier can look up."""
     for units in case.units:
         given = sorted(_given(units), key=lambda s: (s.said_at, s.id))
+        useless = {s.id for s in given if _useless(case, s)}
+        good = [s for s in given if s.id not in useless]
         told: set[str] = set()
         for said in given:
             number = _number(said)
-            if number not in told and _useless(case, said):
+            if number not in told and said.id in useless:
                 told.add(number)
-                yield ended(units[-1], _found(case, units[-1], said, given))
+                yield ended(units[-1], _found(case, units[-1], said, good))
 
 
 def _given(units: Sequence[SlotCase]) -> Iterable[Statement]:
@@ -47,9 +49,8 @@ def _useless(case: Case, said: Statement) -> bool:
     return not decoded.readings and not unknown
 
 
-def _found(case: Case, unit: SlotCase, said: Statement, given: Sequence[Statement]) -> Found:
+def _found(case: Case, unit: SlotCase, said: Statement, good: Sequence[Statement]) -> Found:
     number = _number(said)
-    good = [s for s in given if not _useless(case, s)]
     decoded = decode.decode(number)
     ours = decoded.plain == decode.decode(case.facts.order.number).plain
     what = "It is our own order number." if ours else decode.words(decoded)
@@ -60,7 +61,8 @@ def _found(case: Case, unit: SlotCase, said: Statement, given: Sequence[Statemen
         why=f"{number} was given as a number to look up. {what} {_right(good)}",
         evidence=(of_statement(said, case.zone),),
     )
-    return until(found, [(s.said_at, "a carrier's number was given") for s in good if s.said_at >= said.said_at])
+    better = next((s.said_at for s in good if s.said_at >= said.said_at), None)
+    return until(found, [(better, "a carrier's number was given")])
 
 
 def _right(good: Sequence[Statement]) -> str:

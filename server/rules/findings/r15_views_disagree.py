@@ -5,14 +5,16 @@ Only what is shown can close it: the person who asserted it cannot.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from server.rules import words
 from server.rules.case import Case
 from server.rules.evidence import of_statement
 from server.rules.facts import Source, Statement
-from server.rules.findings.finding import Found, Severity
+from server.rules.findings.finding import OVER, Found, Severity, earliest, over_at, until
 from server.rules.payloads import About, Assertion, CarrierScan, Label
 from server.rules.services import speed_of
 from server.rules.tracking.reading import Speed
@@ -20,26 +22,46 @@ from server.rules.tracking.reading import Speed
 
 def find(case: Case) -> Iterable[Found]:
     """One per subject (service, arrival), from the first assurance that a view denies until the view agrees."""
-    yield from _found(case, About.SERVICE, [s for s in _assured(case, About.SERVICE) if _service_denied(case, s)])
-    yield from _found(case, About.ARRIVAL, [s for s in _assured(case, About.ARRIVAL) if _arrival_denied(case, s)])
+    for about, shown in ((About.SERVICE, _services_shown(case)), (About.ARRIVAL, _arrivals_shown(case))):
+        denied = [s for s in _assured(case, about) if _denied(s, shown)]
+        yield from earliest(_found(case, about, each, shown) for each in _stretches(denied, shown))
 
 
-def _found(case: Case, about: About, assured: Sequence[Statement]) -> Iterable[Found]:
-    if not assured:
-        return
-    first, last = assured[0], assured[-1]
-    agreed_at = _agreed_at(case, about, last)
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What something showed: of a service its speed, of an arrival how early (the higher, the better)."""
+
+    at: datetime
+    good: float
+    said: Statement
+
+
+def _stretches(denied: Sequence[Statement], shown: Sequence[_View]) -> list[list[Statement]]:
+    """Assurances that belong together: what comes after the view had agreed is a new matter."""
+    found: list[list[Statement]] = []
+    agreed_at: datetime | None = None
+    for said in denied:
+        if not found or (agreed_at is not None and agreed_at <= said.said_at):
+            found.append([])
+        found[-1].append(said)
+        agreed_at = _agreed_at(found[-1], shown)
+    return found
+
+
+def _found(case: Case, about: About, assured: Sequence[Statement], shown: Sequence[_View]) -> Found:
+    slots = {said.slot for said in assured}
+    slot = assured[0].slot if len(slots) == 1 else None
     times = words.times(len(assured), "assurance", "assurances")
-    yield Found(
-        slot=first.slot,
+    found = Found(
+        slot=assured[0].slot,
         subject=about,
-        since=first.said_at,
+        since=assured[0].said_at,
         why=f"{times} about the {about} that nothing we can see confirms.",
         evidence=tuple(of_statement(s, case.zone) for s in assured),
         severity=Severity.CRITICAL if len(assured) > 1 else Severity.HIGH,
-        cleared_at=agreed_at,
-        cleared_because="what is shown agrees now" if agreed_at else "",
     )
+    ends = [(_agreed_at(assured, shown), "what is shown agrees now"), (over_at(case, slot), OVER)]
+    return until(found, ends)
 
 
 def _assured(case: Case, about: About) -> list[Statement]:
@@ -48,49 +70,75 @@ def _assured(case: Case, about: About) -> list[Statement]:
     return sorted((s for s in said if s.source is Source.STAFF), key=lambda s: (s.said_at, s.id))
 
 
-def _service_denied(case: Case, said: Statement) -> bool:
-    assert isinstance(said.payload, Assertion), "not an assertion"
-    shown = [speed for at, speed in _services_shown(case) if at <= said.said_at]
-    return bool(shown) and Speed.UNKNOWN != speed_of(said.payload.value) > shown[-1]
+def _denied(said: Statement, shown: Sequence[_View]) -> bool:
+    """True if the last view of that unit before the words was worse than the words."""
+    before = [view for view in shown[: bisect_right(shown, said.said_at, key=lambda v: v.at)] if _meet(view.said, said)]
+    good = _good(said)
+    return bool(before) and good is not None and before[-1].good < good
 
 
-def _services_shown(case: Case) -> list[tuple[datetime, Speed]]:
-    """Every service that something other than a person showed, in order of showing, as far as its words are known."""
-    shown = []
-    for said in case.statements:
-        view = said.payload
-        if isinstance(view, Assertion) and view.about is About.SERVICE and said.source is not Source.STAFF:
-            shown.append((said.said_at, speed_of(view.value)))
-        elif isinstance(view, Label | CarrierScan):
-            shown.append((said.said_at, speed_of(view.service)))
-    return sorted((at, speed) for at, speed in shown if speed is not Speed.UNKNOWN)
-
-
-def _arrival_denied(case: Case, said: Statement) -> bool:
-    assert isinstance(said.payload, Assertion), "not an assertion"
-    shown = [eta for at, eta in _arrivals_shown(case) if at <= said.said_at]
-    return bool(shown) and said.payload.by_when is not None and said.payload.by_when < shown[-1]
-
-
-def _arrivals_shown(case: Case) -> list[tuple[datetime, datetime]]:
-    """The carrier's own estimates, in order of showing; an internal event never makes one."""
-    shown = []
-    for said in case.statements:
-        view = said.payload
-        if isinstance(view, Assertion) and view.about is About.ARRIVAL and said.source is Source.CARRIER:
-            shown.append((said.said_at, view.by_when))
-        elif isinstance(view, Label | CarrierScan):
-            shown.append((said.said_at, view.eta))
-    return sorted((at, eta) for at, eta in shown if eta is not None)
-
-
-def _agreed_at(case: Case, about: About, last: Statement) -> datetime | None:
-    """The first moment after the last assurance at which what is shown is as good as what was said."""
-    view = last.payload
+def _good(said: Statement) -> float | None:
+    view = said.payload
     assert isinstance(view, Assertion), "not an assertion"
-    if about is About.SERVICE:
-        said = speed_of(view.value)
-        agreed = [at for at, speed in _services_shown(case) if speed >= said]
-    else:
-        agreed = [at for at, eta in _arrivals_shown(case) if view.by_when is not None and eta <= view.by_when]
-    return min((at for at in agreed if at > last.said_at), default=None)
+    return _speed(view.value) if view.about is About.SERVICE else _early(view.by_when)
+
+
+def _speed(service: str) -> float | None:
+    speed = speed_of(service)
+    return None if speed is Speed.UNKNOWN else float(speed)
+
+
+def _early(by_when: datetime | None) -> float | None:
+    return None if by_when is None else -by_when.timestamp()
+
+
+def _meet(one: Statement, other: Statement) -> bool:
+    return None in (one.slot, other.slot) or one.slot == other.slot
+
+
+def _services_shown(case: Case) -> list[_View]:
+    """Every service that something other than a person showed, in order of showing, as far as its words are known."""
+    return _views((s, _speed(service)) for s in case.statements if (service := _service(s)) is not None)
+
+
+def _service(said: Statement) -> str | None:
+    view = said.payload
+    if isinstance(view, Assertion) and view.about is About.SERVICE and said.source is not Source.STAFF:
+        return view.value
+    carriers = isinstance(view, CarrierScan) and said.source is Source.CARRIER
+    return view.service if isinstance(view, Label | CarrierScan) and (carriers or isinstance(view, Label)) else None
+
+
+def _arrivals_shown(case: Case) -> list[_View]:
+    """The carrier's own estimates, in order of showing; an internal event never makes one."""
+    return _views((s, _early(_estimate(s))) for s in case.statements)
+
+
+def _estimate(said: Statement) -> datetime | None:
+    view = said.payload
+    if isinstance(view, Assertion) and view.about is About.ARRIVAL and said.source is Source.CARRIER:
+        return view.by_when
+    carriers = isinstance(view, CarrierScan) and said.source is Source.CARRIER
+    return view.eta if isinstance(view, Label | CarrierScan) and (carriers or isinstance(view, Label)) else None
+
+
+def _views(shown: Iterable[tuple[Statement, float | None]]) -> list[_View]:
+    views = [_View(said.said_at, good, said) for said, good in shown if good is not None]
+    return sorted(views, key=lambda view: (view.at, view.good, view.said.id))
+
+
+def _agreed_at(assured: Sequence[Statement], shown: Sequence[_View]) -> datetime | None:
+    """The first moment after the last assurance at which what is shown is as good as what was said.
+
+    A label that one of those who assured it has entered shows nothing: they cannot close it.
+    """
+    last = assured[-1]
+    people, good = {said.by for said in assured}, _good(last)
+    assert good is not None, "a denied assurance says something"
+    later = shown[bisect_right(shown, last.said_at, key=lambda v: v.at) :]
+    agreed = (v for v in later if v.good >= good and _meet(v.said, last) and not _by_them(v.said, people))
+    return next((view.at for view in agreed), None)
+
+
+def _by_them(said: Statement, people: set[str]) -> bool:
+    return said.source is Source.STAFF and said.by in people

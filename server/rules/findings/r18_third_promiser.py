@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -47,12 +48,17 @@ def find(case: Case) -> Iterable[Found]:
 
 
 def _third_person(made: Sequence[Promise], by_staff: set[str]) -> list[datetime]:
-    people: list[str] = []
-    for promise in sorted(made, key=lambda p: (p.made_at, p.id)):
-        if promise.id in by_staff and promise.by not in people:
-            people.append(promise.by)
-            if len(people) == 3:
-                return [promise.made_at]
+    """When a third person promised what two had and nobody had met; after a kept one the count begins anew."""
+    ordered = sorted((p for p in made if p.id in by_staff), key=lambda p: (p.made_at, p.id))
+    met = sorted(p.met_at for p in made if p.met_at is not None)
+    people: set[str] = set()
+    kept = 0
+    for promise in ordered:
+        if kept < len(met) and met[kept] <= promise.made_at:
+            people, kept = set(), bisect_right(met, promise.made_at)
+        people.add(promise.by)
+        if len(people) == 3:
+            return [promise.made_at]
     return []
 
 

@@ -6,98 +6,125 @@ falls due by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from server.rules import words
-from server.rules.case import Case
+from server.rules.case import Case, is_refund
 from server.rules.evidence import of_statement
-from server.rules.facts import Statement, StatementKind
-from server.rules.findings.finding import Found, Severity
+from server.rules.facts import Source, Statement, StatementKind
+from server.rules.findings.finding import OVER, Found, Severity, over_at, until
 from server.rules.payloads import Offer, OfferKind, PromiseKind
 from server.rules.promises import Promise, PromiseState, promises_of
 
 
 def find(case: Case) -> Iterable[Found]:
     """One per request, one per keep that lapsed, one per compensation in place of a promise that can be met."""
+    promises = promises_of(case)
+    ends = _ends(case, promises)
     for request in _of_kind(case, StatementKind.REFUND_REQUESTED):
-        yield from _of_request(case, request)
-    for keep in promises_of(case):
+        yield from _of_request(case, request, ends)
+    for keep in promises:
         if keep.refunds and keep.state is PromiseState.BROKEN:
-            yield _lapsed(case, keep)
-    yield from _only_compensation(case)
+            yield _lapsed(case, keep, ends)
+    yield from _only_compensation(case, promises)
 
 
-def _of_request(case: Case, request: Statement) -> Iterable[Found]:
+@dataclass(frozen=True, slots=True)
+class _End:
+    """What answers a request: the money, or a keep that holds at least until `holds_until` (None: for good)."""
+
+    at: datetime
+    slot: int | None
+    because: str
+    holds_until: datetime | None = None
+
+
+def _ends(case: Case, promises: Iterable[Promise]) -> list[_End]:
+    """Every answer, in order of time. The fee of a service is not the money; only the customer lets go of a request."""
+    found = [_End(s.said_at, s.slot, "it was refunded") for s in case.statements if is_refund(s)]
+    found += [
+        _End(s.said_at, s.slot, "the customer keeps it")
+        for s in _of_kind(case, StatementKind.REFUND_WITHDRAWN)
+        if s.source is Source.CUSTOMER
+    ]
+    keeps = [p for p in promises if p.refunds and p.made_at < p.breaks_at]
+    found += [_End(p.made_at, p.slot, "the customer keeps it on a condition", p.breaks_at) for p in keeps]
+    return sorted(found, key=lambda end: (end.at, end.because))
+
+
+def _first(ends: Iterable[_End], since: datetime, slot: int | None) -> _End | None:
+    return next((e for e in ends if e.at >= since and (slot is None or e.slot in (None, slot))), None)
+
+
+def _of_request(case: Case, request: Statement, ends: Sequence[_End]) -> Iterable[Found]:
     """A warning from the first counter-offer on, high after a day with neither the refund nor a keep."""
-    settled_at, because = _settled(case, request)
+    end = _first(ends, request.said_at, request.slot)
     offers = [s for s in case.statements if isinstance(s.payload, Offer) and s.said_at >= request.said_at]
     offered_at = min((s.said_at for s in offers), default=None)
     overdue_at = request.said_at + timedelta(seconds=case.policy.refund_answer_s)
-    overdue = (settled_at is None or settled_at > overdue_at) and case.moment.passed(overdue_at)
-    deflected = offered_at is not None and (settled_at is None or settled_at > offered_at)
-    if not (deflected or overdue):
+    overdue = (end is None or end.at > overdue_at) and case.moment.passed(overdue_at)
+    deflected = offered_at is not None and (end is None or end.at > offered_at)
+    held = [at for at, holds in ((offered_at, deflected), (overdue_at, overdue)) if holds and at is not None]
+    if not held:
         return
     yield Found(
         slot=request.slot,
         subject=request.id,
-        since=offered_at if deflected and offered_at is not None else overdue_at,
+        since=min(held),
         why=f"A refund was asked for {words.moment(request.said_at, case.zone)}; neither refund nor a keep followed.",
         evidence=tuple(of_statement(s, case.zone) for s in (request, *offers[:1])),
         severity=Severity.HIGH if overdue else Severity.WARNING,
-        cleared_at=settled_at,
-        cleared_because=because,
+        cleared_at=end.at if end else None,
+        cleared_because=end.because if end else "",
     )
 
 
-def _settled(case: Case, request: Statement) -> tuple[datetime | None, str]:
-    """When the request was answered by what it asked for, or let go, and how."""
-    ends = [
-        *((s.said_at, "it was refunded") for s in _of_kind(case, StatementKind.REFUNDED)),
-        *((s.said_at, "the customer keeps it") for s in _of_kind(case, StatementKind.REFUND_WITHDRAWN)),
-        *((p.made_at, "the customer keeps it on a condition") for p in promises_of(case) if p.refunds),
-    ]
-    return min(((at, why) for at, why in ends if at >= request.said_at), default=(None, ""))
-
-
-def _lapsed(case: Case, keep: Promise) -> Found:
-    paid = [s.said_at for s in _of_kind(case, StatementKind.REFUNDED) if s.said_at >= keep.made_at]
+def _lapsed(case: Case, keep: Promise, ends: Sequence[_End]) -> Found:
+    """Until the money, the customer's word, or another keep that holds longer; a refund paid early counts as well."""
+    later = [e for e in ends if e.at >= keep.made_at and (e.holds_until is None or e.holds_until > keep.breaks_at)]
+    end = _first(later, keep.made_at, keep.slot)
+    since = max(keep.breaks_at, keep.made_at)
     return Found(
         slot=keep.slot,
         subject=keep.id,
-        since=keep.breaks_at,
+        since=since,
         why=f"Kept on a condition that lapsed at {words.due(keep.due, case.zone)}: the refund is due without asking.",
         severity=Severity.CRITICAL,
-        cleared_at=min(paid, default=None),
-        cleared_because="it was refunded" if paid else "",
+        cleared_at=max(end.at, since) if end else None,
+        cleared_because=end.because if end else "",
     )
 
 
-def _only_compensation(case: Case) -> Iterable[Found]:
+def _only_compensation(case: Case, promises: Iterable[Promise]) -> Iterable[Found]:
     """Money instead of the thing, while a promise that it comes is still open: a repair must be offered beside it."""
     offers = [(s, s.payload) for s in case.statements if isinstance(s.payload, Offer)]
     repaired = [s.said_at for s, offer in offers if offer.what is OfferKind.REPAIR]
-    repaired += [p.made_at for p in promises_of(case) if p.what is PromiseKind.RESHIP]
+    repaired += [p.made_at for p in promises if p.what is PromiseKind.RESHIP]
+    repair_at = min(repaired, default=None)
+    coming = [p for p in promises if p.what in (PromiseKind.ARRIVE, PromiseKind.SHIP)]
     for said, offer in offers:
-        if offer.what is not OfferKind.COMPENSATION or any(at <= said.said_at for at in repaired):
+        if offer.what is not OfferKind.COMPENSATION or (repair_at is not None and repair_at <= said.said_at):
             continue
-        if any(_could_still_be_met(p, said.said_at) for p in promises_of(case)):
-            repair_at = min(repaired, default=None)
-            yield Found(
+        open_then = [p for p in coming if _could_still_be_met(p, said.said_at)]
+        if open_then:
+            found = Found(
                 slot=said.slot,
                 subject=said.id,
                 since=said.said_at,
                 why="Only compensation was offered, while what was promised could still be done.",
                 evidence=(of_statement(said, case.zone),),
                 severity=Severity.WARNING,
-                cleared_at=repair_at,
-                cleared_because="a repair was offered" if repair_at else "",
             )
+            over = [p.over[0] for p in open_then if p.over is not None]
+            ends = [(repair_at, "a repair was offered"), (over_at(case, said.slot), OVER)]
+            ends += [(max(over), "nothing that was promised is open any more")] if len(over) == len(open_then) else []
+            yield until(found, ends)
 
 
 def _could_still_be_met(promise: Promise, at: datetime) -> bool:
-    comes = promise.what in (PromiseKind.ARRIVE, PromiseKind.SHIP)
-    return comes and promise.made_at <= at < promise.breaks_at and (promise.met_at is None or promise.met_at > at)
+    return promise.made_at <= at < promise.breaks_at and (promise.met_at is None or promise.met_at > at)
 
 
 def _of_kind(case: Case, kind: StatementKind) -> list[Statement]:

@@ -8,9 +8,9 @@ from typing import Final
 
 from server.rules import words
 from server.rules.case import Case
-from server.rules.contacts import asks
+from server.rules.contacts import asks, decided_at
 from server.rules.evidence import of_statement
-from server.rules.facts import ActKind, Statement
+from server.rules.facts import Statement
 from server.rules.findings import (
     r02_ship_by_missed,
     r04_label_not_accepted,
@@ -37,7 +37,7 @@ def find(case: Case) -> Iterable[Found]:
     """One per order: from the second message about one trouble, or the first that wants a supervisor."""
     messages = asks(case)
     trouble = [found for find_it in _TROUBLE for found in find_it(case)] if messages else []
-    asked = [_found(case, s, _closed(case, s)) for s in messages if _wants_supervisor(s)]
+    asked = [_found(case, s, decided_at(case, s)) for s in messages if _wants_supervisor(s)]
     yield from earliest([*asked, *(again for each in trouble for again in _again(case, messages, each))])
 
 
@@ -63,9 +63,3 @@ def _found(case: Case, message: Statement, closed_at: datetime | None) -> Found:
 
 def _wants_supervisor(said: Statement) -> bool:
     return isinstance(said.payload, Contact) and said.payload.wants is Wants.SUPERVISOR
-
-
-def _closed(case: Case, asked: Statement) -> datetime | None:
-    """When somebody with authority did something about it."""
-    done = (ActKind.REMEDY_AUTHORISED, ActKind.REMEDY_DONE)
-    return min((act.at for act in case.acts if act.kind in done and act.at >= asked.said_at), default=None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from server.rules.case import Case
+from server.rules.cohorts import CauseKind
+from server.rules.facts import CohortMark
 from server.rules.findings.finding import Found
 
 
@@ -18,7 +20,13 @@ def find(case: Case) -> Iterable[Found]:
             slot=None,
             subject=f"{mark.rule} {mark.cause}",
             since=mark.since,
-            why=f"{mark.orders} orders with the same {mark.cause} have {mark.rule}, far more than others.",
+            why=f"{mark.orders} orders {_shared(mark)} have {mark.rule}, far more than others.",
             cleared_at=mark.ended_at if over else None,
             cleared_because="it was repaired for so many of them that it is no cohort any more" if over else "",
         )
+
+
+def _shared(mark: CohortMark) -> str:
+    """What they have in common, in words that anybody may read: never who packed them."""
+    kind, person = f"{CauseKind.PACKED_BY.replace('_', ' ')} ", "packed by one person"
+    return person if mark.cause.startswith(kind) else f"with the same {mark.cause}"

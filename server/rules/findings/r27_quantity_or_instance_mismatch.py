@@ -9,7 +9,7 @@ from server.rules import words
 from server.rules.case import Case, SlotCase
 from server.rules.evidence import of_sightings, of_statement
 from server.rules.facts import StatementKind
-from server.rules.findings.finding import Found, ended
+from server.rules.findings.finding import Found, ended, until
 from server.rules.freshness import Sighting
 
 
@@ -38,19 +38,19 @@ def _packed_without_a_tag(case: Case) -> Iterable[Found]:
     packed = [s for s in case.statements if s.kind is StatementKind.PACKED and s.slot is None]
     if not packed or all(unit.serial is None for unit in case.slots):
         return
-    for unit in case.slots:
-        bound_at = unit.binding.latest if unit.binding else None
+    first = min(u.binding.latest for units in case.units for u in units if u.binding)
+    since = max(packed[0].latest, first)
+    for units in case.units:
+        unit, bound_at = units[-1], units[0].binding.latest if units[0].binding else None
         if bound_at is None or bound_at > packed[0].latest:
             found = Found(
                 slot=unit.slot.number,
                 subject="packed without a tag",
-                since=packed[0].latest,
+                since=since,
                 why=f"The order was packed {words.moment(packed[0].latest, case.zone)} without a tag for this unit.",
                 evidence=(of_statement(packed[0], case.zone),),
-                cleared_at=bound_at,
-                cleared_because="a tag was bound to it" if bound_at else "",
             )
-            yield ended(unit, found)
+            yield ended(unit, until(found, [(bound_at, "a tag was bound to it")]))
 
 
 def _left_behind(case: Case) -> Iterable[Found]:

@@ -9,7 +9,7 @@ from server.rules import words
 from server.rules.case import Case, SlotCase
 from server.rules.facts import ActKind, StatementKind
 from server.rules.findings import r21_refund_deflected
-from server.rules.findings.finding import Found
+from server.rules.findings.finding import Found, over_at
 from server.rules.payloads import CarrierScan, Contact, ShipmentStatus, Wants
 
 
@@ -20,12 +20,13 @@ def find(case: Case) -> Iterable[Found]:
     if not paid or not signs:
         return
     since, closes_at = min(signs), max(paid) + timedelta(days=case.policy.dispute_window_d)
-    if since >= closes_at:
+    settled = [(at, "delivery is proved") for at in _all_delivered(case)]
+    refunded_at = over_at(case, None)
+    settled += [(refunded_at, "it was refunded")] if refunded_at else []
+    if since >= closes_at or any(at <= since for at, _ in settled):
         return
-    ends = [(closes_at, "the window is closed")] if case.moment.passed(closes_at) else []
-    ends += [(at, "delivery is proved") for at in _all_delivered(case)]
-    ends += [(s.said_at, "it was refunded") for s in case.statements if s.kind is StatementKind.REFUNDED]
-    cleared_at, because = min((end for end in ends if end[0] >= since), default=(None, ""))
+    ends = [*settled, *([(closes_at, "the window is closed")] if case.moment.passed(closes_at) else [])]
+    cleared_at, because = min(ends, default=(None, ""))
     yield Found(
         slot=None,
         subject="",

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import timedelta
 
-from server.rules.case import Case, SlotCase
+from server.rules.case import Case
 from server.rules.distance import at_least_apart_m
 from server.rules.evidence import of_sightings
-from server.rules.findings.finding import Found, ended
+from server.rules.findings.finding import Found, ended, until
 from server.rules.freshness import Sighting
 
 
@@ -30,18 +29,11 @@ def find(case: Case) -> Iterable[Found]:
             since=due,
             why="Heard more than 5 km away from our sites at least twice; the carrier has no scan.",
             evidence=of_sightings(far, case.sites, case.zone),
-            cleared_at=scanned_at,
-            cleared_because="the carrier scanned it" if scanned_at else "",
         )
-        yield ended(unit, _arrived(unit, found))
-
-
-def _arrived(unit: SlotCase, found: Found) -> Found:
-    """An activated tag was in its owner's hand: no scan is missed any more."""
-    hand = min((a.at for a in unit.acts if a.receipt), default=None)
-    if hand is None or found.cleared_at is not None:
-        return found
-    return replace(found, cleared_at=max(hand, found.since), cleared_because="it was activated")
+        hand = min((a.at for a in unit.acts if a.receipt), default=None)
+        back = min((s.at for s in unit.inside if s.at > unit.away[-1].at), default=None)
+        ends = [(scanned_at, "the carrier scanned it"), (hand, "it was activated"), (back, "it is back with us")]
+        yield ended(unit, until(found, ends))
 
 
 def _far(case: Case, sighting: Sighting) -> bool:

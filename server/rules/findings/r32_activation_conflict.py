@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 
 from server.rules import words
 from server.rules.case import Case, SlotCase
@@ -11,6 +12,8 @@ from server.rules.evidence import of_act
 from server.rules.facts import Act, ActKind
 from server.rules.findings.finding import Found
 from server.rules.payloads import Contact, Wants
+
+_PASSED_ON: Final = frozenset({ActKind.TRANSFERRED, ActKind.RELEASED})
 
 
 def find(case: Case) -> Iterable[Found]:
@@ -34,14 +37,16 @@ def find(case: Case) -> Iterable[Found]:
 def _odd(case: Case, unit: SlotCase, act: Act) -> str:
     if act.kind is not ActKind.ACTIVATED or unit.binding is None or act.at < unit.binding.latest:
         return ""
-    if not any(at <= act.at for at in unit.departures):
+    if not any(at <= act.at for at in unit.departures) and case.covered(unit, unit.binding.latest):
         return " before anything showed that it had left us"
     customer = case.facts.order.account
+    if any(a.kind in _PASSED_ON and unit.binding.latest <= a.at <= act.at for a in unit.acts):
+        return ""  # second hand is ordinary
     return " by another account than the customer's" if customer and act.account not in (None, customer) else ""
 
 
 def _cleared(case: Case, unit: SlotCase, act: Act) -> tuple[datetime | None, str]:
     gifts = [s.said_at for s in unit.said if isinstance(s.payload, Contact) and s.payload.wants is Wants.GIFT]
-    passed_on = [a.at for a in unit.acts if a.kind in (ActKind.TRANSFERRED, ActKind.RELEASED) and a.at >= act.at]
+    passed_on = [a.at for a in unit.acts if a.kind in _PASSED_ON and a.at >= act.at]
     ends = [(max(at, act.at), "it was a gift") for at in gifts] + [(at, "it was passed on") for at in passed_on]
     return min(ends, default=(None, ""))

@@ -194,7 +194,9 @@ def test_r15_only_what_is_shown_can_close_it() -> None:
     shown = view(at("Tue 09:00"), About.SERVICE, "ground", source=Source.SYSTEM)
     said = view(at("Tue 09:10"), About.SERVICE, "overnight")
     repeated = view(at("Tue 12:00"), About.SERVICE, "overnight")
-    corrected = say(StatementKind.LABEL_PRINTED, at("Tue 15:00"), Label("UPS", "1Z999AA10123456784", "Next Day Air"))
+    booked = say(StatementKind.LABEL_PRINTED, at("Tue 15:00"), Label("UPS", "1Z999AA10123456784", "Next Day Air"))
+    assert "R-15" in rules(judge(facts(*PACKED, shown, said, booked), at("Tue 15:00"))), "by the one who asserted it"
+    corrected = by("B", booked)
     assert "R-15" in rules(judge(facts(*PACKED, shown, said, repeated), at("Tue 15:00")))
     assert cleared(judge(facts(*PACKED, shown, said, corrected), at("Tue 15:00")), "R-15").cleared_at == at("Tue 15:00")
 

@@ -1,0 +1,206 @@
+"""What ends a finding, what does not, and what must never begin one: fees, returns, second hand, kept promises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from server.rules.facts import ActKind, BeaconMode, CohortMark, OrderFacts, Source, Statement, StatementKind, Unit
+from server.rules.payloads import About, Contact, Payment, PromiseKind, PromiseMade, Wants
+from server.rules.services import speed_of
+from server.rules.tracking.reading import Speed
+from tests.server.rules.build import (
+    PACKED,
+    SERIAL,
+    act,
+    at,
+    bound,
+    dispatched,
+    facts,
+    hear,
+    judge,
+    label,
+    promise,
+    rules,
+    say,
+    scan,
+)
+from tests.server.rules.parcels import never
+from tests.server.rules.test_findings_people import asks, by, cleared, offer, only, refund_asked, view
+
+FEE = say(StatementKind.REFUNDED, at("Mon 16:00"), Payment(1600, "USD", "overnight"), slot=None)
+MONEY = say(StatementKind.REFUNDED, at("Thu 16:00"), Payment(3778, "USD"), slot=None, ref="money")
+PAID = say(StatementKind.PAYMENT, at("Mon 09:00"), Payment(3778, "USD"), source=Source.SHOP)
+LEFT = (*PACKED, label(at("Tue 10:00")), scan(at("Tue 18:10")))
+
+
+def of_customer(case: OrderFacts) -> OrderFacts:
+    return replace(case, order=replace(case.order, account="owner"))
+
+
+def not_received(said_at) -> Statement:
+    return say(StatementKind.CONTACT, said_at, Contact(True, "mail", wants=Wants.NOT_RECEIVED), source=Source.CUSTOMER)
+
+
+# -- the fee of a service is not the money -----------------------------------------------------------------------
+def test_r21_the_fee_of_a_service_answers_no_request_for_the_money() -> None:
+    assert "R-21" in rules(judge(facts(*PACKED, refund_asked(at("Mon 12:00")), FEE), at("Wed 12:00")))
+
+
+def test_r28_the_fee_of_a_service_ends_no_dispute() -> None:
+    threat = asks(at("Mon 11:00"), Wants.CHARGE_BACK)
+    assert "R-28" in rules(judge(facts(*PACKED, PAID, threat, FEE), at("Tue 12:00")))
+    assert cleared(judge(facts(*PACKED, PAID, threat, MONEY), at("Thu 16:00")), "R-28").cleared_at == at("Thu 16:00")
+
+
+# -- R-21 --------------------------------------------------------------------------------------------------------
+def test_r21_an_offer_after_the_day_does_not_make_it_younger() -> None:
+    asked = (refund_asked(at("Mon 12:00")), offer(at("Wed 12:00")))
+    assert only(judge(facts(*PACKED, *asked), at("Wed 13:00")), "R-21").since == at("Tue 12:00")
+
+
+def test_r21_only_the_customer_lets_go_of_a_request() -> None:
+    by_staff = say(StatementKind.REFUND_WITHDRAWN, at("Mon 16:00"))
+    assert "R-21" in rules(judge(facts(*PACKED, refund_asked(at("Mon 12:00")), by_staff), at("Wed 12:00")))
+
+
+def test_r21_another_units_refund_answers_nothing() -> None:
+    other = say(StatementKind.REFUNDED, at("Mon 16:00"), Payment(100, "USD"), slot=2)
+    asked = facts(*PACKED, refund_asked(at("Mon 12:00")), other, slots=2)
+    assert "R-21" in rules(judge(asked, at("Wed 12:00")))
+
+
+def test_r21_after_a_lapse_the_customer_may_keep_it_once_more() -> None:
+    keep = say(StatementKind.PROMISE, at("Mon 15:00"), PromiseMade(PromiseKind.ARRIVE, at("Wed 00:00"), lapse="refund"))
+    again = say(StatementKind.REFUND_WITHDRAWN, at("Wed 09:00"), source=Source.CUSTOMER)
+    assert (
+        cleared(judge(facts(*PACKED, keep, again), at("Wed 09:00")), "R-21").cleared_because == "the customer keeps it"
+    )
+
+
+def test_r21_compensation_ends_with_what_was_promised() -> None:
+    kept = facts(
+        *PACKED, promise(at("Mon 10:30"), "ship", at("Fri 00:00")), offer(at("Tue 12:00")), scan(at("Tue 18:10"))
+    )
+    assert cleared(judge(kept, at("Tue 18:10")), "R-21").cleared_at == at("Tue 18:10")
+
+
+# -- R-28 --------------------------------------------------------------------------------------------------------
+def test_r28_what_was_proved_before_the_threat_is_proof() -> None:
+    delivered = (*LEFT, scan(at("Wed 12:00"), "delivered"), PAID, asks(at("Thu 10:00"), Wants.CHARGE_BACK))
+    never(judge(facts(*delivered), at("Thu 12:00")), "R-28")
+
+
+# -- R-12, R-18 --------------------------------------------------------------------------------------------------
+def test_r12_ends_when_the_money_is_back_but_an_answer_is_still_owed() -> None:
+    came = promise(at("Mon 12:00"), "arrive", at("Wed 00:00"))
+    assert cleared(judge(facts(*PACKED, came, MONEY), at("Thu 16:00")), "R-12").cleared_at == at("Thu 16:00")
+    reply = promise(at("Mon 12:00"), "reply", at("Wed 00:00"))
+    assert "R-12" in rules(judge(facts(*PACKED, reply, MONEY), at("Thu 16:00")))
+
+
+def test_r18_three_people_who_each_kept_their_word_repeat_nothing() -> None:
+    def answered(person: str, day: str) -> tuple[Statement, Statement]:
+        told = say(StatementKind.CONTACT, at(f"{day} 12:00"), Contact(False, "mail"))
+        return by(person, promise(at(f"{day} 10:00"), "reply", at(f"{day} 18:00"))), told
+
+    kept = facts(*PACKED, *answered("O", "Mon"), *answered("A", "Tue"), *answered("M", "Wed"))
+    never(judge(kept, at("Wed 11:00")), "R-18")
+
+
+# -- R-15, R-19 --------------------------------------------------------------------------------------------------
+def test_r15_what_comes_after_the_view_had_agreed_is_a_new_matter() -> None:
+    views = [
+        view(at("Mon 09:00"), About.SERVICE, "ground", source=Source.SYSTEM),
+        view(at("Mon 12:00"), About.SERVICE, "overnight"),
+        view(at("Tue 09:00"), About.SERVICE, "overnight", source=Source.SYSTEM),
+        view(at("Wed 09:00"), About.SERVICE, "ground", source=Source.SYSTEM),
+        by("B", view(at("Thu 09:00"), About.SERVICE, "overnight")),
+    ]
+    finding = only(judge(facts(*PACKED, *views), at("Thu 12:00")), "R-15")
+    assert (finding.since, finding.severity) == (at("Thu 09:00"), "high")
+
+
+def test_r15_the_view_of_another_unit_denies_nothing() -> None:
+    other = replace(view(at("Mon 09:00"), About.SERVICE, "ground", source=Source.SYSTEM), slot=2)
+    never(
+        judge(facts(*PACKED, other, view(at("Mon 12:00"), About.SERVICE, "overnight"), slots=2), at("Mon 12:00")),
+        "R-15",
+    )
+
+
+def test_r19_gone_and_back_again_is_no_contradiction() -> None:
+    here = view(at("Fri 09:00"), About.STEP, "with_us")
+    returned = say(StatementKind.RETURNED, at("Thu 12:00"), source=Source.WAREHOUSE)
+    never(judge(facts(*LEFT, dispatched(at("Tue 16:00")), returned, here), at("Fri 10:00")), "R-19")
+    replaced = bound(at("Thu 12:00"), serial=SERIAL + 1)
+    never(judge(facts(*LEFT, dispatched(at("Tue 16:00")), replaced, here), at("Fri 10:00")), "R-19")
+    heard = hear("bench", at("Thu 12:00"))
+    never(judge(facts(*LEFT, dispatched(at("Tue 16:00")), heard, here), at("Fri 10:00")), "R-19")
+    assert "R-19" in rules(judge(facts(*LEFT, dispatched(at("Tue 16:00")), here), at("Fri 10:00")))
+
+
+def test_r19_many_words_are_not_a_finding_for_every_pair() -> None:
+    said = [
+        replace(view(at("Tue 09:00") + timedelta(minutes=n), About.SERVICE, ("ground", "overnight")[n % 2]), id=f"v{n}")
+        for n in range(40)
+    ]
+    weighing = judge(facts(*PACKED, *said), at("Tue 12:00"))
+    assert len([f for f in weighing.findings if f.rule.id == "R-19"]) == 39
+
+
+# -- R-26, R-27, R-29, R-32, R-33 --------------------------------------------------------------------------------
+def test_r26_names_nobody_who_packed() -> None:
+    mark = CohortMark("R-02", "packed by Xaver Quirin", 6, at("Tue 09:00"))
+    assert "Xaver" not in only(judge(replace(facts(*PACKED), cohorts=(mark,)), at("Tue 12:00")), "R-26").why
+
+
+def test_r27_a_unit_that_was_bound_before_packing_may_be_replaced_later() -> None:
+    whole = replace(PACKED[2], slot=None)
+    both = (PACKED[0], bound(at("Mon 10:00")), bound(at("Mon 10:01"), SERIAL + 1, 2), whole)
+    never(judge(facts(*both, bound(at("Wed 10:00"), SERIAL + 2), slots=2), at("Wed 12:00")), "R-27")
+
+
+def test_r27_begins_when_another_unit_is_scanned() -> None:
+    whole = replace(PACKED[2], slot=None)
+    scanned = facts(whole, bound(at("Wed 10:00"), SERIAL, 1), slots=2)
+    finding = only(judge(scanned, at("Wed 10:00")), "R-27")
+    assert (finding.slot, finding.since) == (2, at("Wed 10:00"))
+
+
+def test_r29_ends_when_the_parcel_is_back() -> None:
+    afar = (hear("van", at("Tue 18:00")), hear("van", at("Tue 19:00")))
+    on_its_way = facts(*PACKED, label(at("Tue 10:00")), *afar)
+    assert "R-29" in rules(judge(on_its_way, at("Wed 12:00")))
+    back = facts(*on_its_way.statements, *on_its_way.heard, hear("bench", at("Thu 12:00")))
+    assert cleared(judge(back, at("Thu 13:00")), "R-29").cleared_because == "it is back with us"
+
+
+def test_r32_second_hand_is_ordinary() -> None:
+    sold = (
+        act(ActKind.ACTIVATED, at("Fri 12:00")),
+        act(ActKind.RELEASED, at("Sat 12:00")),
+        act(ActKind.ACTIVATED, at("Sun 12:00"), account="buyer"),
+    )
+    never(judge(of_customer(facts(*LEFT, *sold)), at("Sun 13:00")), "R-32")
+
+
+def test_r32_says_nothing_where_nobody_could_have_seen_it_leave() -> None:
+    unseen = facts(*PACKED, act(ActKind.ACTIVATED, at("Fri 12:00")), unit=Unit(SERIAL, beacon_mode=BeaconMode.SILENT))
+    never(judge(unseen, at("Fri 13:00")), "R-32")
+
+
+def test_r33_accuses_nobody_whose_parcel_came_after_the_words() -> None:
+    late = facts(*LEFT, not_received(at("Wed 09:00")), act(ActKind.ACTIVATED, at("Fri 12:00")))
+    never(judge(of_customer(late), at("Fri 13:00")), "R-33")
+
+
+def test_r33_ends_when_a_person_decided() -> None:
+    said = (act(ActKind.ACTIVATED, at("Fri 12:00")), not_received(at("Sat 09:00")))
+    decided = of_customer(facts(*LEFT, *said, act(ActKind.REMEDY_AUTHORISED, at("Sat 12:00"))))
+    assert cleared(judge(decided, at("Sat 12:00")), "R-33").cleared_because == "a person decided"
+
+
+def test_twelve_days_are_not_two() -> None:
+    assert speed_of("standard, 12 days") is Speed.GROUND
+    assert speed_of("ground, within 21 days") is Speed.GROUND
