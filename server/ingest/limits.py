@@ -46,12 +46,13 @@ class Limits:
     def take(self, gateway: str, size: int, now_s: float) -> bool:
         """Whether a delivery of `size` bytes that arrived at `now_s` is within both limits; if so, it is counted.
 
-        One that is refused costs nothing, so that a gateway which is over the limit gets through what it may.
+        One that is refused costs nothing, so that a gateway which is over the limit gets through what it may. None
+        costs more than all that may come at once: one that is larger would otherwise never get through.
         """
         batches_s, bytes_s = self._full_at_s.get(gateway, (now_s, now_s))
         batches_s = max(batches_s, now_s) + 1 / self._rate.batches_per_s
-        bytes_s = max(bytes_s, now_s) + size / self._rate.bytes_per_s
-        if max(batches_s, bytes_s) - now_s > BURST_S:
+        bytes_s = max(bytes_s, now_s) + min(size / self._rate.bytes_per_s, BURST_S)
+        if max(batches_s, bytes_s) > now_s + BURST_S:
             return False
         self._full_at_s[gateway] = batches_s, bytes_s
         return True

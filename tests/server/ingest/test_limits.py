@@ -30,7 +30,7 @@ def test_in_any_stretch_no_more_gets_through_than_its_rate_and_one_burst(arrival
         size_sum = 0
         for last in range(first, len(taken)):
             stretch_s = taken[last][0] - taken[first][0]
-            size_sum += taken[last][1]
+            size_sum += min(taken[last][1], int(RATE.bytes_per_s * BURST_S))
             assert last - first + 1 <= RATE.batches_per_s * (stretch_s + BURST_S)
             assert size_sum <= RATE.bytes_per_s * (stretch_s + BURST_S)
 
@@ -48,6 +48,16 @@ def test_a_burst_is_let_in_and_then_the_rate() -> None:
     assert limits.take("gw", 0, 1 / 8)
     assert not limits.take("gw", 0, 1 / 8)
     assert [limits.take("gw", 0, 1000.0) for _ in range(burst + 1)] == [True] * burst + [False]
+
+
+def test_a_batch_larger_than_all_that_may_come_at_once_gets_through_after_a_silence() -> None:
+    """Refused, it would be published again for ever: the limit is a setting, and how large a batch may be is not."""
+    limits = Limits(RATE)
+    much = int(RATE.bytes_per_s * BURST_S) * 9
+    assert all(limits.take("gw", much, n * (BURST_S + 0.3)) for n in range(100)), "rounded as well"
+    limits = Limits(RATE)
+    assert [limits.take("gw", much, at) for at in (0.0, 0.0, BURST_S / 2, BURST_S)] == [True, False, False, True]
+    assert not limits.take("gw", 64, BURST_S), "and it is all that gets through"
 
 
 @given(ARRIVALS)
