@@ -11,8 +11,9 @@ import asyncio
 from collections import Counter as Count
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -39,6 +40,7 @@ REFUSED: Final = Counter("hearsight_live_refused_total", "Live streams that were
 for _reason in ("account", "all"):
     REFUSED.labels(_reason)
 log = structlog.get_logger("live")
+_T = TypeVar("_T")
 
 
 class Waiting(Protocol):
@@ -70,7 +72,9 @@ class Live:
         self._leased: frozenset[int] = frozenset()
         self._changed = asyncio.Event()
         self._closed = asyncio.Event()
-        self.looks = asyncio.Semaphore(LOOKS_AT_ONCE)
+        # Threads, not a count of streams that look: whoever hangs up in the middle leaves a look that goes on, and by
+        # doing so again and again would have the database's connections to themselves.
+        self._looks = ThreadPoolExecutor(LOOKS_AT_ONCE, "live")
 
     # --- for the streams
 
@@ -101,6 +105,10 @@ class Live:
     def hears(self, serial: int) -> bool:
         """Whether a sighting of this tag would be told to us: we listen, and hold the lease."""
         return self._listening and serial in self._leased
+
+    async def look(self, read: Callable[[], _T]) -> _T:
+        """What it reads from the database, as soon as one of the few who may look at a time is free."""
+        return await asyncio.get_running_loop().run_in_executor(self._looks, read)
 
     @property
     def closed(self) -> bool:

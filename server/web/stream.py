@@ -139,8 +139,7 @@ class Stream:
         self._look_again = self._rested = False
         starts = self._starts
         try:
-            async with self._hub.looks:
-                trust, heard, answer = await asyncio.to_thread(self._read, self._trust)
+            trust, heard, answer = await self._hub.look(lambda: self._read(self._trust))
         except SQLAlchemyError:
             self._look_again = True
             await self._hub.pause(PATIENCE_S)
@@ -167,8 +166,7 @@ class Stream:
                 self._reading.allowed(tx, now)
 
         try:
-            async with self._hub.looks:
-                await asyncio.to_thread(allowed)
+            await self._hub.look(allowed)
         except SQLAlchemyError:
             self._look_again = True
             return self._pause()

@@ -16,7 +16,7 @@ from server.ingest.telling import told
 from server.rules.policy import SOLO
 from server.service import accounts, whereabouts
 from server.store import accounts as store
-from server.web.live import Live
+from server.web.live import LOOKS_AT_ONCE, Live
 from server.web.stream import Reading, Stream
 from tests.server.web.streams import Web, heard, leases, until
 from tests.server.web.town import Somebody, Tag, Town
@@ -34,6 +34,13 @@ def another_frame(tx: Connection, serial: int, later_s: int) -> None:
         {"s": later_s, "serial": serial},
     )
     told("")(tx, np.array([serial]), np.array([0]), datetime.now(UTC))
+
+
+def opening(who: Somebody, tag: Tag) -> bytes:
+    """A request for a stream, for whoever hangs up in the middle of the answer."""
+    return (
+        f"GET /api/v1/tags/{tag.serial}/live HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {who.token}\r\n\r\n".encode()
+    )
 
 
 def test_a_set_that_asked_before_the_lease_and_commits_after_the_first_look_is_not_missed(
@@ -138,8 +145,28 @@ def test_a_reader_who_does_not_read_costs_nothing_but_a_flag(
 
 
 def test_whoever_hangs_up_is_noticed_without_waiting_for_a_beat(town: Town, web: Web, ann: Somebody, tag: Tag) -> None:
-    asked = f"GET /api/v1/tags/{tag.serial}/live HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ann.token}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", web.port)) as line:
-        line.sendall(asked.encode())
+        line.sendall(opening(ann, tag))
         until(lambda: leases(town) == {tag.serial})
     until(lambda: leases(town) == set(), patience_s=10)
+
+
+def test_whoever_hangs_up_again_and_again_does_not_have_the_database_to_themselves(
+    town: Town, web: Web, ann: Somebody, tag: Tag
+) -> None:
+    def looking() -> int:
+        with town.engine.begin() as tx:
+            return int(tx.execute(text("select count(*) from pg_locks where not granted")).scalar_one())
+
+    with town.engine.connect() as held:
+        held.execute(text("lock table ingest_workers in access exclusive mode"))  # every answer says how late it is
+        for count in (1, 2):
+            with socket.create_connection(("127.0.0.1", web.port)) as line:
+                line.sendall(opening(ann, tag))
+                until(lambda count=count: looking() == count)
+            until(lambda: web.live._by_account.total() == 0)
+        with web.watch(ann, tag.serial) as reader:
+            reader.nothing(1)
+            assert looking() == LOOKS_AT_ONCE
+            held.rollback()
+            assert reader.next().kind == "state"
