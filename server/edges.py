@@ -52,7 +52,7 @@ SWEPT: Final = Counter("hearsight_orders_swept_total", "Orders whose verdict was
 REMOVED: Final = Counter("hearsight_removed_total", "What housekeeping removed or merged, by what it was", ["what"])
 for _what in (
     "partitions_dropped", "sightings_erased", "months_merged", "ledger_rows", "unresolved_frames", "sessions", "resets",
-    "attempts",
+    "attempts", "letters_emptied", "reports_of_a_loss_emptied",
 ):  # fmt: skip
     REMOVED.labels(_what)
 

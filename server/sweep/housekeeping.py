@@ -69,6 +69,8 @@ def keep_house(engine: Engine, retention: timedelta, now: datetime, wait: Wait, 
             merging.clear(tx)
             todo = plan(tx, retention, now)
         done = {"partitions dropped": 0, "sightings erased": 0, "months merged": 0}
+        # First, because it waits for nobody: whoever holds the table of sightings for days must not keep these.
+        done |= sweep_old(engine, retention, now)
         for part in todo.drop:
             pruning.drop(engine, part, wait)
             done["partitions dropped"] += 1
@@ -79,7 +81,6 @@ def keep_house(engine: Engine, retention: timedelta, now: datetime, wait: Wait, 
         # Only now: while its sightings are there, a batch is what says where they were heard.
         say = _saying(tell, "ledger rows removed")
         done["ledger rows"] = pruning.prune_ledger(engine, todo.ledger_before, say)
-        done |= sweep_old(engine, retention, now)
         for whole in todo.merge:
             merging.swap(engine, merging.copy(engine, whole), wait)
             done["months merged"] += 1

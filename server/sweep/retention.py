@@ -1,4 +1,6 @@
-"""Small things that are kept no longer: frames that nobody could resolve, ended sessions, old attempts to sign in."""
+"""Small things that are kept no longer: frames that nobody could resolve, ended sessions, old attempts to sign in, and
+what letters and reports of a loss said to people.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,24 @@ _UNRESOLVED: Final = text(
 _SESSIONS: Final = text("delete from sessions where expires_at < :before")
 _RESETS: Final = text("delete from password_resets where expires_at < :before")
 _ATTEMPTS: Final = text("delete from sign_in_failures where at < :before")
+# That there was one stays: the same news is never told twice.
+_LETTERS: Final = text(
+    "update notices set payload = '{}', last_error = null "
+    "where made_at < :before and (sent_at is not null or given_up_at is not null) and payload <> '{}'"
+)
+_LOST_WORDS: Final = text(
+    "update lost_marks set message = '', contact = '' where until < :before and message || contact <> ''"
+)
 
 
 def sweep_old(engine: Engine, retention: timedelta, now: datetime) -> dict[str, int]:
-    """Removes until nothing is left; returns how many rows of each kind went."""
+    """Removes until nothing is left; returns how many rows of each kind went, or lost their words."""
     gone = {"unresolved frames": _in_chunks(engine, now - min(UNRESOLVED_KEPT, retention))}
     with transaction(engine) as tx:
         for name, statement in (("sessions", _SESSIONS), ("resets", _RESETS), ("attempts", _ATTEMPTS)):
             gone[name] = tx.execute(statement, {"before": now - _ENDED_KEPT}).rowcount
+        for name, statement in (("letters emptied", _LETTERS), ("reports of a loss emptied", _LOST_WORDS)):
+            gone[name] = tx.execute(statement, {"before": now - retention}).rowcount
     return gone
 
 

@@ -178,7 +178,7 @@ cohorts = Table(
     metadata,
     number(),
     words("rule"),
-    words("cause_kind"),  # lot, label_day, gateway, packer
+    words("cause_kind"),  # rules.cohorts.CauseKind
     words("cause"),
     Column("orders", ARRAY(Text), nullable=False),
     Column("share_percent", Integer, nullable=False),

@@ -15,7 +15,7 @@ from server.store import locking, merging, partitions, pruning
 from server.store.db import transaction, url_of
 from server.store.locking import BusyError
 from server.store.partitions import Partition
-from server.store.tables import batches, dead_letters, gateways, outboxes, sightings
+from server.store.tables import batches, dead_letters, gateways, outboxes, sightings, sign_in_failures
 from server.sweep import housekeeping
 from server.sweep.housekeeping import KeptAlreadyError, keep_house, plan
 
@@ -280,7 +280,14 @@ def test_a_table_that_cannot_be_had_is_left_as_it_was(engine: Engine, monkeypatc
     assert len(waits) == locking.TRIES - 1
     with pytest.raises(BusyError):
         pruning.drop(engine, partitions.month(date(2026, 1, 1)), waits.append)
+    monkeypatch.setattr(locking, "PAUSE_S", 0.0)
+    with transaction(engine) as tx:
+        tx.execute(insert(sign_in_failures).values(who="ann@example.org", at=NOW - timedelta(days=8)))
+    with pytest.raises(BusyError):
+        keep(engine)
     assert (moments(engine), names(engine)) == (before, there)
+    with transaction(engine) as tx:
+        assert tx.execute(select(sign_in_failures)).all() == []
     backup.close()
     keep(engine)
     assert names(engine) == ["sightings_2026_09"]

@@ -8,8 +8,9 @@ from sqlalchemy import Engine, func, insert, select, update
 
 from server.rules.policy import SOLO
 from server.store.db import transaction
+from server.store.lost import NewNotice, add_notice
 from server.store.orders import StoredOrder, StoredSlot, add
-from server.store.tables import sign_in_failures, unresolved_frames, weighings
+from server.store.tables import accounts, lost_marks, notices, sign_in_failures, unresolved_frames, weighings
 from server.store.weighings import due, expect
 from server.sweep.orders import sweep_orders
 from server.sweep.retention import UNRESOLVED_KEPT, sweep_old
@@ -37,6 +38,38 @@ def test_frames_that_nobody_resolved_and_old_attempts_go_too(engine: Engine) -> 
     assert (gone["unresolved frames"], gone["attempts"]) == (1, 1)
     with transaction(engine) as tx:
         assert tx.execute(select(func.count()).select_from(unresolved_frames)).scalar_one() == 1
+
+
+def test_words_to_people_go_with_the_sightings_and_the_same_news_is_still_not_told_twice(engine: Engine) -> None:
+    old, words = NOW - KEPT - timedelta(hours=1), {"message": "It is in the ditch", "contact": "ben@example.org"}
+    account = {"email": "ann@example.org", "name": "Ann", "role": "owner", "created_at": old}
+    fates: dict[str, dict[str, object]] = {
+        "sent": {"sent_at": old}, "given up": {"given_up_at": old, "last_error": "550 ann"}, "waiting": {},
+    }  # fmt: skip
+    with transaction(engine) as tx:
+        no = tx.execute(insert(accounts).values(account).returning(accounts.c.no)).scalar_one()
+        common = {"account_no": no, "kind": "found_message", "payload": words, "made_at": old, "due_at": old}
+        for once, fate in fates.items():
+            tx.execute(insert(notices).values({**common, **fate, "once": once}))
+        tx.execute(insert(notices).values({**common, "made_at": NOW, "sent_at": NOW, "once": "young"}))
+        for serial, until in ((1, old), (2, NOW), (3, None)):
+            tx.execute(
+                insert(lost_marks).values(words | {"serial": serial, "account_no": no, "since": old, "until": until})
+            )
+    gone = sweep_old(engine, KEPT, NOW)
+    assert (gone["letters emptied"], gone["reports of a loss emptied"]) == (2, 1)
+    with transaction(engine) as tx:
+        left = tx.execute(select(notices.c.once, notices.c.payload, notices.c.last_error).order_by(notices.c.once))
+        assert left.all() == [
+            ("given up", {}, None),
+            ("sent", {}, None),
+            ("waiting", words, None),
+            ("young", words, None),
+        ]
+        marks = tx.execute(select(lost_marks.c.message, lost_marks.c.contact).order_by(lost_marks.c.serial))
+        assert marks.all() == [("", ""), tuple(words.values()), tuple(words.values())]
+        assert not add_notice(tx, NewNotice(no, None, "found_message", "sent", words), NOW)
+    assert sweep_old(engine, KEPT, NOW)["letters emptied"] == 0
 
 
 def place(engine: Engine, number: str) -> None:
