@@ -8,6 +8,7 @@ broker wants it. The last will is a retained state that says offline; whether th
 from __future__ import annotations
 
 import asyncio
+import hmac
 import socket
 import ssl
 from collections.abc import Callable
@@ -34,6 +35,7 @@ FAREWELL_S: Final = 2.0
 # More unacknowledged messages than our own limit on batches, states and answers can make: then the broker is stuck.
 QUEUE_MAX: Final = 64
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
+_CLIENT_DOMAIN: Final = b"hearsight gateway client id v1"
 _VERSIONS: Final = (MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311)
 _REFUSED: Final = ("Bad user name or password", "Not authorized", "Banned")
 
@@ -58,12 +60,18 @@ class Broker:
         port = parts.port or _PORTS[parts.scheme]
         return cls(parts.hostname, port, parts.scheme == "mqtts", username, password, ca_pem)
 
+    def client_id(self, name: str) -> str:
+        """The same for each connection, so that the broker ends the old one, and known to nobody without our password:
+        Mosquitto lets everybody connect under any client id and cuts off whoever had it.
+        """
+        return f"{name}-{hmac.digest(self.password.encode(), _CLIENT_DOMAIN, 'sha256')[:8].hex()}"
+
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """What the link needs to know of our topics: whose last will, and which ones to read."""
+    """What the link needs to know of us and our topics: a name, whose last will, and which ones to read."""
 
-    client_id: str
+    name: str
     will_topic: str
     will: Callable[[], bytes]
     subscriptions: tuple[str, ...]
@@ -165,7 +173,7 @@ class _Connection:
         self._mail = mail
         self._unsubscribed = len(mail.subscriptions)
         self.client = client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, mail.client_id, protocol=version, reconnect_on_failure=False
+            CallbackAPIVersion.VERSION2, broker.client_id(mail.name), protocol=version, reconnect_on_failure=False
         )
         client.username_pw_set(broker.username, broker.password)
         client.max_queued_messages_set(QUEUE_MAX)

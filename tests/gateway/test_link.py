@@ -97,8 +97,15 @@ def test_tls_with_the_certificate_of_the_enrolment_and_with_no_other(tmp_path: P
             link = make(Broker("127.0.0.1", broker.port, True, "u", "p", ca_pem))
             asyncio.run(lives(link, lambda link=link: "certificate" in link.trouble))  # type: ignore[misc]
             assert link.connections == 0
+        assert f" as {right.client_id('hs-test')} " in (tmp_path / "broker.log").read_text()
     finally:
         broker.end()
+
+
+def test_nobody_knows_a_client_id_who_does_not_know_the_password() -> None:
+    """Whoever connected under it would cut us off, as often as it likes."""
+    first, again, other = (Broker("host", 1, False, "u", word) for word in ("first", "first", "other"))
+    assert first.client_id("hs-test") == again.client_id("hs-test") != other.client_id("hs-test")
 
 
 def test_an_outage_costs_neither_memory_nor_threads(monkeypatch: pytest.MonkeyPatch) -> None:
