@@ -86,6 +86,15 @@ def test_the_same_signature_in_other_numbers_is_refused(times: int) -> None:
     assert by_both(RAW, payload[:32] + other.to_bytes(32, "little") + payload[64:]) == ("signature", "signature")
 
 
+def test_a_point_with_a_part_of_small_order_in_the_signature_is_refused() -> None:
+    """Made with the secret of KEY, R = r·B + a point of order eight. A verifier that multiplies the equation by eight
+    takes it, and there are such libraries: ours must not become one, or the two would no longer say the same.
+    """
+    mixed = "1dd960b291c53514fece1341fc0dcd8a648b3934c2c533666f737a654ff1e1bf"
+    s = "9b4521ea20264570f91a248b1f81577ad20c1bb775ea4682e5af2075931a7308"
+    assert by_both(RAW, bytes.fromhex(mixed + s) + b"body") == ("signature", "signature")
+
+
 @pytest.mark.parametrize("raw", SMALL_ORDER)
 def test_a_key_of_small_order_signs_nothing(raw: str) -> None:
     """With the neutral point as key, R = S = 0·B "signs" every body: OpenSSL takes that, we do not."""
