@@ -74,7 +74,8 @@ def prune_ledger(engine: Engine, before: datetime, progress: Progress) -> int:
     Only below the mark of their outbox: above it they are what the mark will move over when the missing one comes. That
     may be never; therefore a row that stays keeps neither the place of its gateway nor what was in it.
     Numbers rise with time but for the sets of workers beside one another, so that it ends at the first part in which
-    nothing is old. Outboxes of which nothing is left go with it: a gateway begins a new one at every start.
+    nothing is old. Outboxes of which nothing is left go with it: a gateway begins a new one at every start. Not its
+    last one: a gateway that heard nothing for long goes on counting where it was, and a new mark would wait for 0.
     """
     gone, after = 0, 0
     while True:
@@ -128,4 +129,5 @@ _PRUNE: Final = text("""
 _EMPTY_OUTBOXES: Final = text("""
     delete from outboxes o
     where not exists (select 1 from batches b where b.gateway_no = o.gateway_no and b.outbox_id = o.outbox_id)
+        and exists (select 1 from batches b where b.gateway_no = o.gateway_no)
 """)

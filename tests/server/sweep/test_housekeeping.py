@@ -11,13 +11,15 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, insert, select, text
 
-from server.store import locking, merging, partitions, pruning
+from server.store import ledger, locking, merging, partitions, pruning
 from server.store.db import transaction, url_of
+from server.store.ledger import BatchKey, NewBatch, OutboxKey
 from server.store.locking import BusyError
 from server.store.partitions import Partition
 from server.store.tables import batches, dead_letters, gateways, outboxes, sightings, sign_in_failures
 from server.sweep import housekeeping
 from server.sweep.housekeeping import KeptAlreadyError, keep_house, plan
+from wire.receipt import OutcomeKind
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 RETENTION = timedelta(days=100)
@@ -137,6 +139,24 @@ def test_the_ledger_is_pruned_below_the_mark_with_its_dead_letters(
         ]  # fmt: skip
         assert tx.execute(select(outboxes.c.outbox_id)).scalars().all() == [b"1"]
     assert keep(engine)["ledger rows"] == 0
+
+
+def test_a_gateway_that_was_silent_for_longer_than_anything_is_kept_goes_on_at_its_mark(engine: Engine) -> None:
+    key = OutboxKey(0, b"1")
+
+    def store(tx: Connection, sequence: int, at: datetime) -> int:
+        stored = OutcomeKind.STORED
+        ledger.add(tx, [NewBatch(BatchKey(*key, sequence), b"", at, 0, 0, 2, None, stored, None, 0, 0, {})])
+        return ledger.settle(tx, [key])[key]
+
+    with transaction(engine) as tx:
+        new = {"gateway": "gw", "gateway_class": 0, "owner": "us", "created_at": NOW}
+        key = OutboxKey(tx.execute(insert(gateways).values(new).returning(gateways.c.no)).scalar_one(), b"1")
+        for sequence in (0, 1):
+            store(tx, sequence, NOW - RETENTION - timedelta(days=3))
+    assert keep(engine)["ledger rows"] == 2
+    with transaction(engine) as tx:
+        assert store(tx, 2, NOW) == 2
 
 
 # --- merging
