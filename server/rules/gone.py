@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from server.rules import words
 from server.rules.case import Case, SlotCase, lay_out
@@ -46,6 +47,15 @@ def out_of_our_hands(units: Sequence[SlotCase]) -> datetime | None:
     """The first moment at which any unit of a slot was shown to have left us: a departure, or a receipt."""
     shown = [at for unit in units for at in (*unit.departures, *(act.at for act in receipts(unit)))]
     return min(shown, default=None)
+
+
+def replaced_at(units: Sequence[SlotCase], unit: SlotCase) -> datetime | None:
+    """When a later unit of the same slot was shown to have left us: what was said of this one is made good."""
+    later = [each for each in units if each.binding and unit.binding and each.binding.latest > unit.binding.latest]
+    return out_of_our_hands(later)
+
+
+REPLACED: Final = "its replacement left us"
 
 
 def departures_for(unit: SlotCase, said: Statement) -> tuple[datetime, ...]:

@@ -179,7 +179,8 @@ def arrived_at(case: Case, units: Sequence[SlotCase]) -> datetime | None:
 def _judge(case: Case, said: Statement, made: PromiseMade) -> Promise:
     condition = CONDITIONS[made.what]
     grace_s = case.policy.promise_grace_s if made.grace_s is None else made.grace_s
-    breaks_at = made.due + timedelta(seconds=grace_s)
+    # One that was due before it was made is broken when it is made: before, nobody had promised anything.
+    breaks_at = max(said.said_at, made.due + timedelta(seconds=grace_s))
     met_at = _met_at(case, said, made, condition)
     let_go_at = min(_ends(case, said), default=None)
     return Promise(

@@ -9,6 +9,7 @@ from server.rules import business_days, words
 from server.rules.case import Case
 from server.rules.facts import Slot
 from server.rules.findings.finding import Found, ended
+from server.rules.gone import out_of_our_hands
 
 
 def ship_by(case: Case, slot: Slot) -> date:
@@ -26,7 +27,7 @@ def find(case: Case) -> Iterable[Found]:
         unit = units[-1]
         day = ship_by(case, unit.slot)
         deadline = business_days.end_of_day(case.calendar.zone, day)
-        departed = min((d for u in units for d in u.departures), default=None)
+        departed = out_of_our_hands(units)
         if (departed is not None and departed <= deadline) or not case.moment.passed(deadline):
             continue
         yield ended(

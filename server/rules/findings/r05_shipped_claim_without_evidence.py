@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from server.rules import words
 from server.rules.case import Case, SlotCase
 from server.rules.evidence import of_statement
 from server.rules.facts import Statement
-from server.rules.findings.finding import Found, earliest, ended
-from server.rules.gone import departures_for, receipts
+from server.rules.findings.finding import Found, earliest, ended, until
+from server.rules.gone import REPLACED, departures_for, receipts, replaced_at
 
 
 def find(case: Case) -> Iterable[Found]:
     """One per slot, from when the first scan was due (or from the words, if they came later) until something shows."""
     for units in case.units:
-        number = units[0].slot.number
         said = units[-1].gone_said
-        yield from earliest(f for s in said for f in _of_statement(case, case.witness(number, s.said_at), s))
+        yield from earliest(f for s in said for f in _of_statement(case, units, s))
 
 
-def _of_statement(case: Case, unit: SlotCase, said: Statement) -> Iterable[Found]:
+def _of_statement(case: Case, units: Sequence[SlotCase], said: Statement) -> Iterable[Found]:
+    unit = case.witness(units[0].slot.number, said.said_at)
     due = max(said.said_at, case.evidence_due(said))
     shown = min([*departures_for(unit, said), *(a.at for a in receipts(unit))], default=None)
     if (shown is not None and shown <= due) or not case.moment.passed(due):
         return
-    yield ended(
-        unit,
-        Found(
-            slot=unit.slot.number,
-            subject=said.id,
-            since=due,
-            why=f"“{words.SAID[said.kind]}”, said {words.moment(said.said_at, case.zone)}: nothing physical shows it.",
-            evidence=(of_statement(said, case.zone),),
-            cleared_at=shown,
-            cleared_because="it was seen out of our hands" if shown else "",
-        ),
+    found = Found(
+        slot=unit.slot.number,
+        subject=said.id,
+        since=due,
+        why=f"“{words.SAID[said.kind]}”, said {words.moment(said.said_at, case.zone)}: nothing physical shows it.",
+        evidence=(of_statement(said, case.zone),),
     )
+    ends = [(shown, "it was seen out of our hands"), (replaced_at(units, unit), REPLACED)]
+    yield ended(unit, until(found, ends))

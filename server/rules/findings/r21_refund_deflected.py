@@ -85,14 +85,13 @@ def _lapsed(case: Case, keep: Promise, ends: Sequence[_End]) -> Found:
     """Until the money, the customer's word, or another keep that holds longer; a refund paid early counts as well."""
     later = [e for e in ends if e.at >= keep.made_at and (e.holds_until is None or e.holds_until > keep.breaks_at)]
     end = _first(later, keep.made_at, keep.slot)
-    since = max(keep.breaks_at, keep.made_at)
     return Found(
         slot=keep.slot,
         subject=keep.id,
-        since=since,
+        since=keep.breaks_at,
         why=f"Kept on a condition that lapsed at {words.due(keep.due, case.zone)}: the refund is due without asking.",
         severity=Severity.CRITICAL,
-        cleared_at=max(end.at, since) if end else None,
+        cleared_at=max(end.at, keep.breaks_at) if end else None,
         cleared_because=end.because if end else "",
     )
 

@@ -19,7 +19,7 @@ def find(case: Case) -> Iterable[Found]:
     signs = _signs(case)
     if not paid or not signs:
         return
-    since, closes_at = min(signs), max(paid) + timedelta(days=case.policy.dispute_window_d)
+    since, closes_at = max(min(signs), min(paid)), max(paid) + timedelta(days=case.policy.dispute_window_d)
     settled = [(at, "delivery is proved") for at in _all_delivered(case)]
     refunded_at = over_at(case, None)
     settled += [(refunded_at, "it was refunded")] if refunded_at else []

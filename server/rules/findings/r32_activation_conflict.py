@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from server.rules import words
 from server.rules.case import Case, SlotCase
 from server.rules.evidence import of_act
-from server.rules.facts import Act, ActKind
+from server.rules.facts import Act, ActKind, Statement
 from server.rules.findings.finding import Found
 from server.rules.payloads import Contact, Wants
 
@@ -37,12 +38,18 @@ def find(case: Case) -> Iterable[Found]:
 def _odd(case: Case, unit: SlotCase, act: Act) -> str:
     if act.kind is not ActKind.ACTIVATED or unit.binding is None or act.at < unit.binding.latest:
         return ""
-    if not any(at <= act.at for at in unit.departures) and case.covered(unit, unit.binding.latest):
+    if not any(at <= act.at for at in unit.departures) and _could_be_seen(case, unit, unit.binding, act.at):
         return " before anything showed that it had left us"
     customer = case.facts.order.account
     if any(a.kind in _PASSED_ON and unit.binding.latest <= a.at <= act.at for a in unit.acts):
         return ""  # second hand is ordinary
     return " by another account than the customer's" if customer and act.account not in (None, customer) else ""
+
+
+def _could_be_seen(case: Case, unit: SlotCase, binding: Statement, until: datetime) -> bool:
+    """Absence of a departure says something only if a carrier's label or a receiver of ours could have shown it."""
+    labelled = any(label.said_at <= until for label in unit.labels)
+    return labelled or case.covered(replace(unit, labels=()), binding.latest)
 
 
 def _cleared(case: Case, unit: SlotCase, act: Act) -> tuple[datetime | None, str]:

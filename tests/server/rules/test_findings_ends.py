@@ -9,6 +9,7 @@ from server.rules.facts import ActKind, BeaconMode, CohortMark, OrderFacts, Sour
 from server.rules.payloads import About, Contact, Payment, PromiseKind, PromiseMade, Wants
 from server.rules.services import speed_of
 from server.rules.tracking.reading import Speed
+from tests.server.rules import parcels
 from tests.server.rules.build import (
     PACKED,
     SERIAL,
@@ -25,7 +26,7 @@ from tests.server.rules.build import (
     say,
     scan,
 )
-from tests.server.rules.parcels import never
+from tests.server.rules.parcels import never, shows
 from tests.server.rules.test_findings_people import asks, by, cleared, offer, only, refund_asked, view
 
 FEE = say(StatementKind.REFUNDED, at("Mon 16:00"), Payment(1600, "USD", "overnight"), slot=None)
@@ -204,3 +205,42 @@ def test_r33_ends_when_a_person_decided() -> None:
 def test_twelve_days_are_not_two() -> None:
     assert speed_of("standard, 12 days") is Speed.GROUND
     assert speed_of("ground, within 21 days") is Speed.GROUND
+
+
+# -- a replacement makes good ------------------------------------------------------------------------------------
+def test_r04_r05_r17_end_when_the_replacement_has_left() -> None:
+    inside = (hear("bench", at("Wed 20:00"), at("Wed 21:00")), hear("bench", at("Fri 20:00"), at("Fri 21:00")))
+    refuted = (*PACKED, label(at("Tue 10:00")), dispatched(at("Tue 10:05")), *inside)
+    assert {"R-04", "R-05", "R-17"} <= rules(judge(facts(*refuted), at("Fri 22:00")))
+    second = replace(parcels.label(at("Thu 10:10"), parcels.USPS), id="second")
+    reshipped = facts(*refuted, bound(at("Thu 10:00"), SERIAL + 1), second, shows(at("Thu 18:00"), parcels.USPS))
+    weighing = judge(reshipped, at("Fri 22:00"))
+    assert not {"R-02", "R-04", "R-05", "R-17"} & rules(weighing)
+    assert cleared(weighing, "R-17").cleared_because == "its replacement left us"
+
+
+def test_r02_r04_a_receipt_shows_that_it_came_also_where_nobody_scans() -> None:
+    weighing = judge(facts(*PACKED, label(at("Tue 10:00")), act(ActKind.ACTIVATED, at("Fri 12:00"))), at("Fri 12:00"))
+    assert not {"R-02", "R-04"} & rules(weighing)
+
+
+def test_r12_what_was_due_before_it_was_promised_is_broken_when_it_is_promised() -> None:
+    late = facts(*PACKED, promise(at("Wed 12:00"), "ship", at("Tue 00:00")))
+    assert only(judge(late, at("Wed 12:00")), "R-12").since == at("Wed 12:00")
+
+
+def test_r28_nothing_is_disputed_before_it_is_paid() -> None:
+    paid = replace(PAID, said_at=at("Wed 09:00"), learnt_at=at("Wed 09:00"))
+    case = facts(*PACKED, asks(at("Tue 10:00"), Wants.CHARGE_BACK), paid)
+    assert only(judge(case, at("Wed 12:00")), "R-28").since == at("Wed 09:00")
+
+
+def test_r29_a_second_journey_begins_anew() -> None:
+    journeys = (
+        hear("van", at("Tue 18:00")),
+        hear("van", at("Tue 19:00")),
+        hear("bench", at("Thu 12:00")),
+        hear("van", at("Fri 18:00")),
+        hear("van", at("Fri 19:00")),
+    )
+    assert only(judge(facts(*PACKED, *journeys), at("Sun 12:00")), "R-29").since == at("Sat 01:00")

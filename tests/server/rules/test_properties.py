@@ -21,7 +21,6 @@ from server.rules.timeline import timeline
 from server.rules.weigh import Weighing, weigh
 from tests.server.rules.story import late
 from tests.server.rules.worlds import END, known_from, moments, worlds
-from tests.server.rules.worlds_parcels import PARCEL_RULES
 
 patient = settings(max_examples=120)
 
@@ -176,13 +175,13 @@ def test_a_finding_names_the_moment_at_which_it_began_to_hold(world: OrderFacts,
     )
     weighing = weigh(told, SOLO, now + timedelta(days=days))
     assume(all(f.rule.id != "R-34" for f in weighing.findings))
-    for finding in (f for f in weighing.findings if f.rule.id in PARCEL_RULES):
+    for finding in weighing.findings:
         event(finding.rule.id)
         assert finding.since <= weighing.as_of
         assert finding.key in {f.key for f in weigh(told, SOLO, finding.since).findings}
         before = weigh(told, SOLO, finding.since - timedelta(microseconds=1))
         assert finding.key not in {f.key for f in before.findings}
-    for cleared in (f for f in weighing.cleared if f.rule.id in PARCEL_RULES):
+    for cleared in weighing.cleared:
         assert cleared.cleared_at is not None
         assert cleared.since < cleared.cleared_at <= weighing.as_of
         assert cleared.cleared_because

@@ -15,6 +15,7 @@ from server.rules.facts import (
     Act,
     ActKind,
     BeaconMode,
+    CohortMark,
     Healthy,
     Heard,
     OrderFacts,
@@ -30,6 +31,7 @@ from server.rules.payloads import (
     Contact,
     Offer,
     OfferKind,
+    Payment,
     PromiseKind,
     PromiseMade,
     PublicText,
@@ -97,13 +99,15 @@ def statements(draw: st.DrawFn, number: int) -> Statement:
     """One statement of any kind that rules read, about a slot or the whole order, with its own way of being dated."""
     said_at = draw(moments)
     usual = ("bound", "packed", "label", "said", "scan", "promise", "contact", "end", "delivered")
-    kind = draw(st.sampled_from((*usual, "view", "offer", "asks_back", "keeps", "text", "channel")))
+    kind = draw(
+        st.sampled_from((*usual, "view", "offer", "asks_back", "keeps", "text", "channel", "money", "returned"))
+    )
     made = {
         "view": lambda: say(
             StatementKind.ASSERTION,
             said_at,
             draw(st.sampled_from(VIEWS)),
-            source=draw(st.sampled_from((Source.STAFF, Source.STAFF, Source.SYSTEM, Source.CARRIER))),
+            source=draw(st.sampled_from((Source.STAFF, Source.STAFF, Source.SYSTEM, Source.CARRIER, Source.CUSTOMER))),
         ),
         "offer": lambda: say(StatementKind.OFFER, said_at, Offer(draw(st.sampled_from(tuple(OfferKind))))),
         "asks_back": lambda: say(StatementKind.REFUND_REQUESTED, said_at, source=Source.CUSTOMER),
@@ -132,6 +136,10 @@ def statements(draw: st.DrawFn, number: int) -> Statement:
             said_at,
             Contact(draw(st.booleans()), "mail", draw(st.booleans()), wants=draw(st.sampled_from(tuple(Wants)))),
         ),
+        "money": lambda: say(
+            StatementKind.REFUNDED, said_at, Payment(1600, "USD", draw(st.sampled_from(("", "overnight"))))
+        ),
+        "returned": lambda: say(StatementKind.RETURNED, said_at, source=Source.WAREHOUSE),
         "end": lambda: say(StatementKind.ORDER_CANCELLED, said_at),
         "delivered": lambda: say(StatementKind.DELIVERED, said_at),
     }[kind]()
@@ -160,9 +168,18 @@ def heard_rows(draw: st.DrawFn) -> Heard:
 @st.composite
 def acts(draw: st.DrawFn, number: int) -> Act:
     """An owner's act on either serial."""
-    kind = draw(st.sampled_from((ActKind.CLAIMED, ActKind.ACTIVATED, ActKind.TRANSFERRED, ActKind.RELEASED)))
+    usual = (ActKind.CLAIMED, ActKind.ACTIVATED, ActKind.ACTIVATED, ActKind.TRANSFERRED, ActKind.RELEASED)
+    kind = draw(st.sampled_from((*usual, ActKind.REMEDY_AUTHORISED)))
     made = act(kind, draw(moments), draw(st.sampled_from(("one", "two"))), draw(st.sampled_from((SERIAL, OTHER))))
     return replace(made, id=f"a{number}")
+
+
+@st.composite
+def cohort_marks(draw: st.DrawFn) -> CohortMark:
+    """The order is one of several with one cause, perhaps no longer."""
+    since = draw(moments)
+    ended_at = draw(st.sampled_from((None, since + timedelta(hours=1))))
+    return CohortMark("R-02", draw(st.sampled_from(("lot A", "packed by Xaver Quirin"))), 6, since, ended_at)
 
 
 @st.composite
@@ -179,9 +196,15 @@ def worlds(draw: st.DrawFn, live: bool = False) -> OrderFacts:
     parts += [_as_live(row) for row in rows] if live else rows
     parts += [draw(acts(number)) for number in range(draw(st.integers(0, 2)))]
     mode = draw(st.sampled_from(tuple(BeaconMode)))
+    marks = draw(st.lists(cohort_marks(), max_size=1))
     world = draw(with_address(facts(*parts, slots=draw(st.integers(1, 2)), unit=Unit(SERIAL, beacon_mode=mode))))
     up_until = draw(st.sampled_from((None, at("Mon 12:00"), at("Wed 19:00"))))
-    return replace(world, healthy=tuple(Healthy(up.gateway, up.from_at, up_until) for up in world.healthy))
+    return replace(
+        world,
+        order=replace(world.order, account=draw(st.sampled_from((None, "one")))),
+        healthy=tuple(Healthy(up.gateway, up.from_at, up_until) for up in world.healthy),
+        cohorts=tuple(marks),
+    )
 
 
 def _as_live(row: Heard) -> Heard:
