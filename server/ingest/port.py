@@ -27,9 +27,10 @@ def serve(host: str, port: int, watch: Watch) -> Port:
     """Starts to listen, on a thread of its own that ends with the process. Refusals: ingest_port_taken."""
     try:
         made = Port(host, port, watch)
-    except OSError:
+    except (OSError, OverflowError) as error:  # the latter: a worker counted beyond the last port
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise conflict(
-            "ingest_port_taken", f"Port {port} for the counters of the ingest is taken.",
+            "ingest_port_taken", f"The ingest cannot tell its counters on {host}:{port}: {why}.",
             f"Set {variable('ingest_port')} to another one; each worker after the first takes the next.", str(port),
         ) from None  # fmt: skip
     threading.Thread(target=made.serve_forever, name="port", daemon=True).start()

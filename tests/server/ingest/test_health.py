@@ -146,6 +146,16 @@ def test_a_port_that_is_taken_is_told(port: Port, watch: Watch) -> None:
     with pytest.raises(Refusal) as refused:
         serve("127.0.0.1", int(port.server_address[1]), watch)
     assert refused.value.code == "ingest_port_taken"
+    assert "already in use" in refused.value.message
+
+
+@pytest.mark.parametrize(("host", "number"), [("127.0.0.1", 65_536), ("192.0.2.1", 9_101)])
+def test_where_nobody_can_listen_it_is_not_called_taken(watch: Watch, host: str, number: int) -> None:
+    """A second worker after the last port there is; an address that is not this machine's."""
+    with pytest.raises(Refusal) as refused:
+        serve(host, number, watch)
+    assert refused.value.code == "ingest_port_taken"
+    assert "in use" not in refused.value.message
 
 
 @pytest.fixture
