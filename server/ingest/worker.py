@@ -41,6 +41,8 @@ POISON: Final = "poison"
 # How often an unknown gateway may make us look whether it was enrolled a moment ago.
 _LOOK_AGAIN_S: Final = 0.25
 _FLOOD_TOLD_S: Final = 60.0
+# Smaller: a clock that NTP keeps only roughly counts for nothing. Larger: a gateway that is ahead hides that much lag.
+_AHEAD_MAX_S: Final = 2.0
 
 Answer = Callable[[Sequence[Delivery], Sequence[Message]], None]
 """Called after the commit: acknowledge these to the broker, and send these."""
@@ -179,10 +181,13 @@ class Worker:
             self._told_flood_s = now_s
 
     def _note_age(self, entries: Sequence[Entry], now: datetime) -> None:
-        """The age of the freshest batch whose gateway knows the time."""
-        sent_ms = max((each.sent_at_ms for each in entries if each.clock is Clock.GOOD), default=None)
-        if sent_ms is not None:
-            self.freshest.saw(now.timestamp() - sent_ms / 1000, self._monotonic())
+        """The age of the freshest batch whose gateway knows the time. Those that are ahead of us tell nothing: one of
+        them would hide for all the others how late they are.
+        """
+        ages_s = [now.timestamp() - each.sent_at_ms / 1000 for each in entries if each.clock is Clock.GOOD]
+        age_s = min((each for each in ages_s if each >= -_AHEAD_MAX_S), default=None)
+        if age_s is not None:
+            self.freshest.saw(age_s, self._monotonic())
 
     def _prepare(self, entries: Sequence[Entry], ring: Keyring, now: datetime) -> Iterator[Prepared]:
         if not entries:

@@ -25,7 +25,7 @@ from server.ingest.receipts import Message
 from server.ingest.worker import Worker
 from server.store import db, keys, tables
 from server.store.crypto import Vault
-from tests.server.ingest.parties import LOTS, NOW, RETENTION, Gateway, Tag, enrol, furnish, sighting
+from tests.server.ingest.parties import LOTS, NOW, NOW_MS, RETENTION, Gateway, Tag, enrol, furnish, sighting
 from wire.receipt import Outcome, OutcomeKind, decode_receipt
 from wire.signing import Domain, verify
 
@@ -129,6 +129,17 @@ def test_batches_are_stored_acknowledged_and_answered(running, engine: Engine, g
     assert sorted(bench.acked) == list(range(1, 31))
     assert bench.kinds() == dict.fromkeys(range(30), (OutcomeKind.STORED, ""))
     assert count(engine, "sightings") == 30
+
+
+def test_a_gateway_whose_clock_is_ahead_hides_no_lag(running, engine: Engine, gateway: Gateway) -> None:
+    bench = running()
+    ahead, late, sloppy = (NOW_MS + 240_000, NOW_MS - 90_000, NOW_MS + 1_000)
+    bench.deliver(gateway, gateway.batch(sent_at_ms=late), gateway.batch(sent_at_ms=ahead))
+    bench.wait_for_acks(2)
+    assert bench.worker.freshest.age_s(time.monotonic()) == 90
+    bench.deliver(gateway, gateway.batch(sent_at_ms=sloppy))
+    bench.wait_for_acks(3)
+    assert bench.worker.freshest.age_s(time.monotonic()) == 0
 
 
 def test_what_gets_no_answer_is_acknowledged_and_counted(running, engine: Engine, gateway: Gateway) -> None:
