@@ -6,6 +6,7 @@ carrier's scans that belong to this parcel, fresh sightings at our sites and awa
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -223,14 +224,24 @@ def _units(
     # A serial scanned for the whole order says nothing of which unit it is, unless there is only one.
     alone = len(case.facts.order.slots) == 1
     bindings = [s for s in said if isinstance(s.payload, Binding) and (s.slot is not None or alone)]
+    # A tag that is scanned twice is no replacement of itself.
+    bindings = [b for i, b in enumerate(bindings) if i == 0 or _serial(b) != _serial(bindings[i - 1])]
+    of_units: list[list[Statement]] = [[] for _ in range(max(1, len(bindings)))]
+    moments = [binding.latest for binding in bindings]
+    for statement in said:
+        of_units[max(bisect_right(moments, statement.latest) - 1, 0)].append(statement)
     units = []
     for number, binding in enumerate(bindings or [None]):
-        serial = binding.payload.serial if binding and isinstance(binding.payload, Binding) else None
+        serial = _serial(binding) if binding else None
         heard = by_serial.get(serial, []) if serial is not None else []
         fresh = tuple(s for s in heard if s.freshness is Freshness.FRESH and s.row not in weightless)
-        of_unit = [s for s in said if _in_force(bindings, s.latest) == number]
-        units.append(_unit(case, slot, said, of_unit, binding, serial, fresh))
+        units.append(_unit(case, slot, said, of_units[number], binding, serial, fresh))
     return tuple(units)
+
+
+def _serial(binding: Statement) -> int:
+    assert isinstance(binding.payload, Binding), "not a binding"
+    return binding.payload.serial
 
 
 def _in_force(bindings: Sequence[Statement], at: datetime) -> int:

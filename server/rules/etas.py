@@ -38,13 +38,13 @@ def current(every: Iterable[Estimate], at: datetime) -> dict[int, Estimate]:
 
 def late_spells(every: Sequence[Estimate], promise: Promise) -> tuple[Spell, ...]:
     """The stretches, since the promise was made, in which every unit with an estimate is expected after its due day."""
-    moments = {max(estimate.said.said_at, promise.made_at) for estimate in every}
-    observed = []
-    for at in sorted(moments):
-        known = current(every, at)
-        best = min(known.values(), key=lambda e: (e.by, e.unit))
-        observed.append(Observed(at, best.by > promise.due, best.said))
-    return spells(observed)
+    known: dict[int, Estimate] = {}
+    best: dict[datetime, Estimate] = {}  # as it was known at each moment, after everything that was said then
+    for estimate in every:
+        known[estimate.unit] = estimate
+        at = max(estimate.said.said_at, promise.made_at)
+        best[at] = min(known.values(), key=lambda e: (e.by, e.unit))
+    return spells(Observed(at, each.by > promise.due, each.said) for at, each in best.items())
 
 
 def _of_parcels(units: Sequence[SlotCase]) -> Iterator[Estimate]:

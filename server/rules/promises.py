@@ -154,7 +154,11 @@ CONDITIONS: Mapping[PromiseKind, Condition] = {
 
 def promises_of(case: Case) -> tuple[Promise, ...]:
     """Every promise made about the order, judged, in order of making."""
-    return tuple(_judge(case, s, s.payload) for s in case.statements if isinstance(s.payload, PromiseMade))
+    ends = [s for s in case.statements if isinstance(s.payload, PromiseEnded) or s.kind is _CANCELLED]
+    return tuple(_judge(case, s, s.payload, ends) for s in case.statements if isinstance(s.payload, PromiseMade))
+
+
+_CANCELLED: Final = StatementKind.ORDER_CANCELLED
 
 
 def about(promises: Iterable[Promise], what: PromiseKind, slot: int) -> tuple[Promise, ...]:
@@ -176,13 +180,13 @@ def arrived_at(case: Case, units: Sequence[SlotCase]) -> datetime | None:
     return min((at for unit in units if (at := _arrival(case, unit)) is not None), default=None)
 
 
-def _judge(case: Case, said: Statement, made: PromiseMade) -> Promise:
+def _judge(case: Case, said: Statement, made: PromiseMade, ends: Sequence[Statement]) -> Promise:
     condition = CONDITIONS[made.what]
     grace_s = case.policy.promise_grace_s if made.grace_s is None else made.grace_s
     # One that was due before it was made is broken when it is made: before, nobody had promised anything.
     breaks_at = max(said.said_at, made.due + timedelta(seconds=grace_s))
     met_at = _met_at(case, said, made, condition)
-    let_go_at = min(_ends(case, said), default=None)
+    let_go_at = min(_ends(ends, said), default=None)
     return Promise(
         id=said.id,
         order=said.order,
@@ -221,9 +225,9 @@ def _state(case: Case, met_at: datetime | None, let_go_at: datetime | None, brea
     return PromiseState.BROKEN if case.moment.passed(breaks_at) else PromiseState.OPEN
 
 
-def _ends(case: Case, said: Statement) -> Iterable[datetime]:
-    for statement in case.statements:
+def _ends(ends: Sequence[Statement], said: Statement) -> Iterable[datetime]:
+    for statement in ends:
         named = isinstance(statement.payload, PromiseEnded) and statement.payload.promise == said.id
-        over = statement.kind is StatementKind.ORDER_CANCELLED and statement.slot in (None, said.slot)
+        over = statement.kind is _CANCELLED and statement.slot in (None, said.slot)
         if (named or over) and statement.said_at >= said.said_at:
             yield statement.said_at

@@ -244,3 +244,8 @@ def test_r29_a_second_journey_begins_anew() -> None:
         hear("van", at("Fri 19:00")),
     )
     assert only(judge(facts(*PACKED, *journeys), at("Sun 12:00")), "R-29").since == at("Sat 01:00")
+
+
+def test_a_tag_that_is_scanned_twice_is_no_replacement_of_itself() -> None:
+    again = replace(bound(at("Tue 09:00")), id="again")
+    never(judge(facts(*LEFT, again, hear("van", at("Tue 19:00"))), at("Wed 13:00")), "R-25")
