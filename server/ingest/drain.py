@@ -28,7 +28,9 @@ RETRY_MIN_S: Final = 0.2
 RETRY_MAX_S: Final = 5.0
 # The pause has reached its greatest length by then; doubled for hours, it is a number that no float holds.
 _DOUBLED_MAX: Final = 10
-# Every third attempt in a row speaks MQTT 3.1.1, in case the broker knows nothing newer.
+# Every third time in a row that a broker is there and does not take us we speak MQTT 3.1.1, in case it knows nothing
+# newer. One that was only away must not be met with that: for as long as the connection lasts it would know no Receive
+# Maximum.
 _OLD_PROTOCOL_EVERY: Final = 3
 _RECEIPTS_UNDER_WAY: Final = 500
 _RECEIPTS_QUEUED: Final = 10_000
@@ -95,13 +97,14 @@ class Drain:
 
     def run(self) -> None:
         """Connects again and again until it is stopped."""
-        failures = 0
+        failures = turned_away = 0
         while not self._ended:
             self._turned_s = self._monotonic()
             self._accepted = False
-            self._begin(version5=failures % _OLD_PROTOCOL_EVERY != _OLD_PROTOCOL_EVERY - 1)
+            self._begin(version5=turned_away % _OLD_PROTOCOL_EVERY != _OLD_PROTOCOL_EVERY - 1)
             if self._client is not None:
                 self._serve(self._client)
+                turned_away = 0 if self._accepted else turned_away + 1
             self._client = None
             self._connection += 1
             self._note_away()

@@ -153,6 +153,28 @@ def test_a_broker_that_is_away_for_hours_neither_ends_the_thread_nor_looks_like_
     assert drain.away_s > tries * draining.RETRY_MAX_S
 
 
+@pytest.mark.mosquitto
+def test_a_broker_that_was_only_away_is_met_with_the_newest_protocol(mosquitto: Mosquitto) -> None:
+    told: list[str] = []
+
+    class Log:
+        def warning(self, event: str, **_about: str) -> None:
+            told.append(event)
+            if len(told) == 2:
+                mosquitto.start()
+
+        def info(self, _event: str, *, protocol: str, **_about: str) -> None:
+            told.append(protocol)
+            drain.stop()
+
+    mosquitto.kill()
+    drain = Drain(
+        mosquitto.url, ALONE.client_id, ALONE.subscription(SERVER_KEY), Inbox(), monotonic=time.monotonic, log=Log()
+    )
+    drain.run()
+    assert told == ["broker_unreachable", "broker_unreachable", "MQTTv5"]
+
+
 def test_receipts_go_out(start, broker: Broker, publisher: paho.Client) -> None:
     got: list[bytes] = []
     publisher.on_message = lambda _c, _d, message: got.append(bytes(message.payload))
