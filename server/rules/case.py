@@ -38,7 +38,11 @@ from server.rules.privacy import Owned, owner_at, ownerships
 
 @dataclass(frozen=True, slots=True)
 class SlotCase:
-    """What is known of one slot. Sightings are fresh ones of its present serial, in order of time."""
+    """What is known of one slot. Sightings are fresh ones of its present serial, in order of time.
+
+    `physical_scans`: the carrier had the parcel in hand and says so itself; a person's word that it had is a person's
+    word. `departures`: every moment at which it was shown to be out of our hands, in order.
+    """
 
     slot: Slot
     said: tuple[Statement, ...]
@@ -47,10 +51,12 @@ class SlotCase:
     unit: Unit | None
     labels: tuple[Statement, ...]
     scans: tuple[Statement, ...]
+    physical_scans: tuple[Statement, ...]
     quarantined: tuple[Statement, ...]
     fresh: tuple[Sighting, ...]
     inside: tuple[Sighting, ...]
     away: tuple[Sighting, ...]
+    departures: tuple[datetime, ...]
     acts: tuple[Act, ...]
     ended: Statement | None
 
@@ -62,16 +68,6 @@ class SlotCase:
     def gone_said(self) -> tuple[Statement, ...]:
         """Every "it has left" that was said about this slot."""
         return self.of_kind(*SAYS_GONE)
-
-    @property
-    def physical_scans(self) -> tuple[Statement, ...]:
-        """The carrier had the parcel in hand, and says so itself: a person's word that it had is a person's word."""
-        return tuple(s for s in self.scans if s.rank is Rank.PHYSICAL)
-
-    @property
-    def departures(self) -> tuple[datetime, ...]:
-        """Every moment at which it was shown to be out of our hands, in order."""
-        return tuple(sorted([s.at for s in self.away] + [s.latest for s in self.physical_scans]))
 
     @property
     def accepted_at(self) -> datetime | None:
@@ -260,6 +256,8 @@ def _unit(
 ) -> SlotCase:
     labels = tuple(s for s in of_unit if isinstance(s.payload, Label))
     scans, quarantined = _sort_scans(case, said, labels)
+    physical = tuple(s for s in scans if s.rank is Rank.PHYSICAL)
+    away = tuple(s for s in fresh if binding and s.at > binding.latest and _is_away(case, s))
     return SlotCase(
         slot=slot,
         said=said,
@@ -268,10 +266,12 @@ def _unit(
         unit=next((u for u in case.facts.units if u.serial == serial), None),
         labels=labels,
         scans=scans,
+        physical_scans=physical,
         quarantined=quarantined,
         fresh=fresh,
         inside=tuple(s for s in fresh if s.row.gateway_class is GatewayClass.OWN_SITE),
-        away=tuple(s for s in fresh if binding and s.at > binding.latest and _is_away(case, s)),
+        away=away,
+        departures=tuple(sorted([*(s.at for s in away), *(s.latest for s in physical)])),
         acts=tuple(a for a in case.acts if serial is not None and a.serial == serial),
         ended=next((s for s in said if _ends_slot(s)), None),
     )

@@ -25,8 +25,9 @@ def find(case: Case) -> Iterable[Found]:
 def _numbers(unit: SlotCase) -> dict[str, Statement]:
     """Each number of the parcel with the first statement that gave it."""
     numbers: dict[str, Statement] = {}
+    ours = {label.id for label in unit.labels}
     for said in sorted((*unit.labels, *unit.said), key=lambda s: (s.said_at, s.id)):
-        if isinstance(said.payload, NumberGiven) or (isinstance(said.payload, Label) and said in unit.labels):
+        if isinstance(said.payload, NumberGiven) or (isinstance(said.payload, Label) and said.id in ours):
             numbers.setdefault(said.payload.number, said)
     return numbers
 

@@ -43,12 +43,13 @@ def _plain(postcode: str) -> str:
 
 def _named(unit: SlotCase) -> Iterator[tuple[Statement, str, str]]:
     """Every place that words about this parcel name: (statement, number, postcode)."""
-    for said in (*unit.labels, *unit.scans, *unit.said):
+    told = [s for s in unit.said if isinstance(s.payload, NumberGiven)]
+    for said in (*unit.labels, *unit.scans, *told):
         match said.payload:
-            case Label(number=number, destination_postcode=postcode) if said in unit.labels:
+            case Label(number=number, destination_postcode=postcode):
                 yield said, number, postcode
                 yield said, number, _decoded(number)
-            case CarrierScan(number=number, destination_postcode=postcode) if said in unit.scans:
+            case CarrierScan(number=number, destination_postcode=postcode):
                 if said.source is Source.CARRIER:
                     yield said, number, postcode
             case NumberGiven(number=number):
