@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,6 +34,9 @@ from server.web.live import Live
 BEAT_S: Final = 15.0
 # Whatever is heard within this is told at once together: a tag that beacons every second costs two looks a second.
 FOLD_S: Final = 0.5
+# A look into a year of minutes takes a second and more. Resting for so many times as long, such a tag leaves the few
+# who may look at a time to the others. Larger: its owner waits longer for the next word, for nobody's good.
+RESTS_A_LOOK: Final = 4.0
 # Shorter: a reconnection that nobody would notice is told. Longer: a page says "live" while it is not.
 PATIENCE_S: Final = 1.0
 # How soon a browser comes back after a cut: a restart takes a second or two.
@@ -73,6 +77,18 @@ class _Trust:
         return _Trust(self.mark, False, min(self.look_after_s * 2, BEAT_S))
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a look found: the state of trust it began with, the id of what was heard, the answer as JSON, and how long
+    reading took.
+    """
+
+    trust: _Trust
+    heard: str
+    answer: str
+    took_s: float
+
+
 class Stream:
     """One open answer. `last_id` is the last event that its reader saw before, if any."""
 
@@ -84,7 +100,7 @@ class Stream:
         self._last_id = last_id
         self._woken = asyncio.Event()
         self._look_again, self._rested, self._paused = True, True, False
-        self._starts, self._trust = 0, _Trust()
+        self._starts, self._trust, self._rest_s = 0, _Trust(), FOLD_S
 
     def wake(self) -> None:
         self._woken.set()
@@ -112,7 +128,7 @@ class Stream:
         if self._look_again:
             return await self._look()
         if not self._rested:
-            await self._hub.pause(FOLD_S)
+            await self._hub.pause(self._rest_s)
             self._rested = True
         if await self._wait(self._trust.look_after_s) or not self._trust.settled:
             self._look_again = True
@@ -139,26 +155,29 @@ class Stream:
         self._look_again = self._rested = False
         starts = self._starts
         try:
-            trust, heard, answer = await self._hub.look(lambda: self._read(self._trust))
+            seen = await self._hub.look(lambda: self._read(self._trust))
         except SQLAlchemyError:
             self._look_again = True
             await self._hub.pause(PATIENCE_S)
             return self._pause()
         if starts == self._starts:
-            self._trust = trust
-        known, self._last_id = self._last_id, heard
+            self._trust = seen.trust
+        self._rest_s = min(max(FOLD_S, RESTS_A_LOOK * seen.took_s), BEAT_S)
+        known, self._last_id = self._last_id, seen.heard
         paused, self._paused = self._paused, False
-        if heard == known:
-            return _event("state", answer, heard) if paused else KEEPALIVE_COMMENT
-        return _event("sighting" if known else "state", answer, heard)
+        if seen.heard == known:
+            return _event("state", seen.answer, seen.heard) if paused else KEEPALIVE_COMMENT
+        return _event("sighting" if known else "state", seen.answer, seen.heard)
 
-    def _read(self, trust: _Trust) -> tuple[_Trust, str, str]:
-        """What stands in the database now: the id of what was heard, and the answer as JSON."""
+    def _read(self, trust: _Trust) -> _Seen:
+        """What stands in the database now."""
         with self._house.work() as (tx, now):
+            began_s = time.monotonic()  # a wait for a connection is not the tag's fault
             trust = trust.after(tx)
             self._reading.allowed(tx, now)
             answer = self._reading.answer(tx, now)
-        return trust, heard_id(answer), _ANSWER.dump_json(answer).decode()
+        told = _ANSWER.dump_json(answer).decode()
+        return _Seen(trust, heard_id(answer), told, time.monotonic() - began_s)
 
     async def _beat(self) -> bytes:
         def allowed() -> None:

@@ -80,6 +80,16 @@ def test_what_is_heard_in_one_moment_is_told_together(
         reader.nothing(2)
 
 
+def test_a_tag_whose_looks_take_long_is_looked_at_less_often(
+    town: Town, web: Web, ann: Somebody, tag: Tag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.web.stream.RESTS_A_LOOK", 1e6)  # as if each had taken very long
+    with web.watch(ann, tag.serial) as reader:
+        reader.next()
+        heard(town, tag.serial)
+        reader.nothing(2)
+
+
 def test_the_database_cuts_us_off_and_what_is_heard_meanwhile_comes_afterwards(
     town: Town, ann: Somebody, tag: Tag, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
