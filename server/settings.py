@@ -26,6 +26,8 @@ FOREIGN: Final = frozenset({"HEARSIGHT_TOKEN", "HEARSIGHT_SERVER"})
 
 # Each may fill a core and holds up to five connections to the database; PostgreSQL allows a hundred by default.
 WORKERS_MAX: Final = 16
+# A hundred years, for whoever means for ever.
+RETENTION_MAX_DAYS: Final = 36_500
 
 
 def _text(value: str) -> str:
@@ -47,6 +49,14 @@ def _positive(value: str) -> int:
     number = int(value)
     if number < 1:
         raise ValueError("a whole number from 1 up")
+    return number
+
+
+def _retention(value: str) -> int:
+    number = int(value)
+    # So many days before now there must be a date at all: without, every batch would be one that breaks the ingest.
+    if not 1 <= number <= RETENTION_MAX_DAYS:
+        raise ValueError(f"a whole number from 1 to {RETENTION_MAX_DAYS}")
     return number
 
 
@@ -203,7 +213,7 @@ class Settings:
     )  # fmt: skip
     retention_days: int = _setting(
         "Days after which sightings are removed for good.",
-        _positive, default=400, example="180",
+        _retention, default=400, example="180",
     )  # fmt: skip
     policy_profile: str = _setting(
         "How staff work: solo (fewer than three people: one grants what two should, later and logged) or team.",
