@@ -74,9 +74,9 @@ class Program:
         if self._child is not None and self.alive:
             self._child.terminate()
 
-    def stop(self) -> None:
+    def stop(self, patience_s: float = END_S) -> None:
         if self._child is not None:
-            children.end(self._child, ((signal.SIGTERM, END_S),))
+            children.end(self._child, ((signal.SIGTERM, patience_s),))
 
 
 def _nothing_more(_pause_s: float) -> None:
@@ -125,12 +125,16 @@ class Crew:
                 self._again(watched, now)
 
     def stop(self) -> None:
-        """Programs first, together; then the rest, the first one last."""
-        programs = [each.part for each in self.parts if isinstance(each.part, Program)]
-        for program in programs:
-            program.ask_to_end()
+        """Programs first, together: `END_S` for all of them, however many hang; then the rest, the first one last."""
+        for watched in self.parts:
+            if isinstance(watched.part, Program):
+                watched.part.ask_to_end()
+        until_s = self.monotonic() + END_S
         for watched in reversed(self.parts):
-            watched.part.stop()
+            if isinstance(watched.part, Program):
+                watched.part.stop(max(0.0, until_s - self.monotonic()))
+            else:
+                watched.part.stop()
             log.info("stopped", part=watched.name)
 
     def _start(self, watched: Watched) -> None:
