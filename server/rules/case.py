@@ -163,7 +163,7 @@ class Case:
 
 def lay_out(facts: OrderFacts, policy: Policy, moment: Moment, with_disputed: bool = False) -> Case:
     """Prepare the case as it was known at the moment. `with_disputed`: let sightings in conflict count all the same."""
-    known = [s for s in dict.fromkeys(facts.statements) if moment.passed(s.learnt_at)]
+    known = [s for s in dict.fromkeys(facts.statements) if moment.passed(_known_at(s))]
     standing, corrected = _standing(known)
     acts = sorted({a for a in facts.acts if moment.passed(a.learnt_at)}, key=lambda a: (a.at, a.id))
     sites = {site.id: site for site in facts.sites}
@@ -191,6 +191,11 @@ def lay_out(facts: OrderFacts, policy: Policy, moment: Moment, with_disputed: bo
     weightless = frozenset[Heard]() if with_disputed else doubted
     units = tuple(_units(case, slot, by_serial, weightless) for slot in facts.order.slots)
     return replace(case, units=units)
+
+
+def _known_at(said: Statement) -> datetime:
+    """A carrier's event that is dated ahead (a wrong zone, a plan) shows nothing before its time has come."""
+    return max(said.learnt_at, said.latest) if isinstance(said.payload, CarrierScan) else said.learnt_at
 
 
 def _standing(known: Iterable[Statement]) -> tuple[tuple[Statement, ...], frozenset[str]]:

@@ -9,22 +9,54 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from server.rules import words
-from server.rules.case import Case
+from server.rules.case import Case, SlotCase
 from server.rules.evidence import of_statement
 from server.rules.facts import Source, Statement
-from server.rules.findings.finding import OVER, Found, Severity, earliest, over_at, until
+from server.rules.findings.finding import OVER, Found, Severity, earliest, ended, over_at, until
+from server.rules.gone import departures_for, receipts, replaced_at
 from server.rules.payloads import About, Assertion, CarrierScan, Label
 from server.rules.services import speed_of
 from server.rules.tracking.reading import Speed
 
 
 def find(case: Case) -> Iterable[Found]:
-    """One per subject (service, arrival), from the first assurance that a view denies until the view agrees."""
+    """One per subject (service, arrival; leaving per slot), from the first assurance denied until the view agrees."""
     for about, shown in ((About.SERVICE, _services_shown(case)), (About.ARRIVAL, _arrivals_shown(case))):
         denied = [s for s in _assured(case, about) if _denied(s, shown)]
         yield from earliest(_found(case, about, each, shown) for each in _stretches(denied, shown))
+    for units in case.units:
+        yield from _gone(case, units)
+
+
+_GONE: Final = ("left", "with_carrier", "arrived")
+
+
+def _gone(case: Case, units: Sequence[SlotCase]) -> Iterable[Found]:
+    """People say that it is no longer with us, and when a first sign of it was due, nothing showed it."""
+    denied: list[tuple[datetime, datetime | None, Statement]] = []
+    for said in _assured(case, About.STEP):
+        if said.covers(units[0].slot.number) and isinstance(said.payload, Assertion) and said.payload.value in _GONE:
+            unit = case.witness(units[0].slot.number, said.said_at)
+            due = max(said.said_at, case.evidence_due(said))
+            shown = min([*departures_for(unit, said), *(act.at for act in receipts(unit))], default=None)
+            if (shown is None or shown > due) and case.moment.passed(due):
+                ends = (shown, replaced_at(units, unit))
+                denied.append((due, min((at for at in ends if at is not None), default=None), said))
+    if denied:
+        since, over, _ = min(denied, key=lambda each: (each[0], each[2].id))
+        times = words.times(len(denied), "assurance", "assurances")
+        found = Found(
+            slot=units[0].slot.number,
+            subject=About.STEP,
+            since=since,
+            why=f"{times} that it is no longer with us, which nothing we can see confirms.",
+            evidence=tuple(of_statement(said, case.zone) for _, _, said in denied),
+            severity=Severity.CRITICAL if len(denied) > 1 else Severity.HIGH,
+        )
+        yield ended(units[-1], until(found, [(over, "it was shown out of our hands")]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,13 @@ def find(case: Case) -> Iterable[Found]:
     """One per slot with a replacement, from when both were shown out of our hands until the first came back."""
     for units in case.units:
         original, replacement = units[0], units[-1]
-        accepted_at = min(replacement.departures, default=None)
+        bound_at = replacement.binding.latest if replacement.binding else None
+        accepted_at = min((at for at in replacement.departures if bound_at and at > bound_at), default=None)
         if original is replacement or accepted_at is None:
             continue
-        moved = [at for at in original.departures if at >= accepted_at]
+        # Without labels a scan may be either parcel's, so it is no sign of two.
+        both = set(replacement.departures)
+        moved = [at for at in original.departures if at >= accepted_at and at not in both]
         if moved:
             yield _found(case, original, moved[0])
 

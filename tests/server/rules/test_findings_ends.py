@@ -27,6 +27,7 @@ from tests.server.rules.build import (
     scan,
 )
 from tests.server.rules.parcels import never, shows
+from tests.server.rules.test_findings import opens_at
 from tests.server.rules.test_findings_people import asks, by, cleared, offer, only, refund_asked, view
 
 FEE = say(StatementKind.REFUNDED, at("Mon 16:00"), Payment(1600, "USD", "overnight"), slot=None)
@@ -249,3 +250,25 @@ def test_r29_a_second_journey_begins_anew() -> None:
 def test_a_tag_that_is_scanned_twice_is_no_replacement_of_itself() -> None:
     again = replace(bound(at("Tue 09:00")), id="again")
     never(judge(facts(*LEFT, again, hear("van", at("Tue 19:00"))), at("Wed 13:00")), "R-25")
+
+
+def test_a_scan_that_is_dated_ahead_shows_nothing_before_its_time() -> None:
+    ahead = replace(scan(at("Tue 12:00")), earliest=at("Fri 12:00"), latest=at("Fri 12:00"))
+    case = facts(*PACKED, label(at("Tue 10:00")), ahead)
+    assert judge(case, at("Tue 13:00")).shown.slots[0].shown == "packed"
+    assert judge(case, at("Fri 12:00")).shown.slots[0].shown == "accepted"
+
+
+def test_r15_left_is_asserted_and_nothing_shows_it() -> None:
+    said = view(at("Tue 10:05"), About.STEP, "left")
+    assert opens_at(facts(*PACKED, said), "R-15", at("Tue 23:00")).severity == "high"
+    again = by("B", view(at("Wed 10:05"), About.STEP, "with_carrier"))
+    assert only(judge(facts(*PACKED, said, again), at("Fri 12:00")), "R-15").severity == "critical"
+    gone = facts(*PACKED, label(at("Tue 10:00")), said, scan(at("Wed 18:10")))
+    assert cleared(judge(gone, at("Wed 18:10")), "R-15").cleared_at == at("Wed 18:10")
+    never(judge(facts(*LEFT, said), at("Fri 12:00")), "R-15")
+
+
+def test_r25_one_scan_without_a_label_is_not_two_parcels() -> None:
+    second = (bound(at("Wed 09:00"), SERIAL + 1), scan(at("Wed 18:10")), scan(at("Thu 18:10"), "out_for_delivery"))
+    never(judge(facts(*PACKED, scan(at("Tue 18:10")), *second), at("Fri 12:00")), "R-25")

@@ -175,7 +175,8 @@ def test_a_finding_names_the_moment_at_which_it_began_to_hold(world: OrderFacts,
     )
     weighing = weigh(told, SOLO, now + timedelta(days=days))
     assume(all(f.rule.id != "R-34" for f in weighing.findings))
-    for finding in weighing.findings:
+    # Of several words about one slot show one, and which one may change with what is learnt.
+    for finding in (f for f in weighing.findings if f.rule.id not in ("R-04", "R-05", "R-17")):
         event(finding.rule.id)
         assert finding.since <= weighing.as_of
         assert finding.key in {f.key for f in weigh(told, SOLO, finding.since).findings}
