@@ -6,13 +6,14 @@ Fixtures of one room live in that room's own conftest.py (tests/server/conftest.
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+
+from tests.fixtures.ports import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -60,6 +61,4 @@ def root() -> Path:
 @pytest.fixture
 def free_port() -> int:
     """A TCP port that nobody had on loopback a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports()

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import pytest
 from server.service.broker_list import password_hash
 from tests.conftest import ROOT
 from tests.fixtures.brokers import Mosquitto
+from tests.fixtures.ports import free_ports
 
 READY = "Five lines to try"
 # A first start takes 40 seconds on a quiet machine; a busy one is no failure.
@@ -105,7 +105,7 @@ def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """The demo on the server's own broker, or (`mosquitto`) on Debian's with passwords and access lists."""
     folder = tmp_path_factory.mktemp("demo")
     mosquitto = _mosquitto(folder) if request.param == "mosquitto" else None
-    running = start_demo(folder / "data", free_port(), _settings(mosquitto) if mosquitto else {})
+    running = start_demo(folder / "data", free_ports(), _settings(mosquitto) if mosquitto else {})
     try:
         running.wait_ready()
         yield running
@@ -124,7 +124,7 @@ def _mosquitto(folder: Path) -> Mosquitto:
     for file in (passwords, acl):
         file.chmod(0o600)
     lines = f"allow_anonymous false\npassword_file {passwords}\nacl_file {acl}\n"
-    broker = Mosquitto(folder, free_port(), lines)
+    broker = Mosquitto(folder, free_ports(), lines)
     broker.start()
     return broker
 
@@ -135,9 +135,3 @@ def _settings(broker: Mosquitto) -> dict[str, str]:
         "HEARSIGHT_MQTT_PASSWD_FILE": str(broker.folder / "passwd"),
         "HEARSIGHT_MQTT_PID_FILE": str(broker.pid_file),
     }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

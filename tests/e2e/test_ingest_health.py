@@ -5,12 +5,10 @@ held back alone, and loses nothing.
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -33,6 +31,7 @@ from server.service.ingest_health import IngestHealth, Word, ingest_health
 from server.store import keys
 from server.store.crypto import Vault
 from tests.fixtures.brokers import Mosquitto
+from tests.fixtures.ports import free_ports
 from tests.server.ingest.parties import NOW, Gateway, Tag, enrol, furnish, sighting
 from wire import topics
 from wire.receipt import decode_receipt
@@ -144,24 +143,13 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def two_ports() -> int:
-    """A port that is free together with the next one."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            with contextlib.suppress(OSError, OverflowError):
-                second.bind(("127.0.0.1", port + 1))
-                return port
-
-
 @pytest.fixture
 def hold(engine: Engine, database_url: str, mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Callable[..., Held]]:
     """Starts an ingest with these settings, and waits until it is well."""
     made: list[Held] = []
 
     def start(**settings: int) -> Held:
-        held = Held(engine, database_url, mosquitto, two_ports(), tmp_path, **settings)
+        held = Held(engine, database_url, mosquitto, free_ports(2), tmp_path, **settings)
         made.append(held)
         wait_until(held.green, "a healthy ingest")
         return held

@@ -6,7 +6,6 @@ import asyncio
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -34,6 +33,7 @@ from server.store import acts, ownership, units
 from server.store.acts import NewAct
 from tests.e2e.ingest_process import Ingest, Scene
 from tests.fixtures.brokers import Mosquitto
+from tests.fixtures.ports import free_ports
 from tests.server.ingest.parties import Gateway, Tag, sighting
 from tests.server.web.streams import Reader
 
@@ -232,9 +232,7 @@ def test_a_lost_tags_letter_survives_kills_between_the_commit_and_the_letter_and
     house.ingest.child.kill()  # committed, and nobody there to send anything
     house.ingest.child.wait()
     box = Mailbox()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_ports()
     mail = Controller(box, hostname="127.0.0.1", port=port)
     mail.start()
     try:

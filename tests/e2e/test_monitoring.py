@@ -27,8 +27,8 @@ from server.store.migrations import migrate
 from tests.conftest import ROOT
 from tests.e2e.test_ingest_health import Held, wait_until
 from tests.fixtures.brokers import Mosquitto
+from tests.fixtures.ports import free_ports
 from tests.fixtures.promql import Expression, Series, read
-from tests.gateway.brokers import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.mosquitto, pytest.mark.timeout(240)]
 
@@ -75,12 +75,12 @@ def told(postgres: OwnPostgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """One ingest and one web process that did something of everything."""
     folder = tmp_path_factory.mktemp("monitored")
     (folder / "mosquitto").mkdir()
-    broker = Mosquitto(folder / "mosquitto", free_port())
+    broker = Mosquitto(folder / "mosquitto", free_ports())
     broker.start()
     engine = db.engine(postgres.url)
     migrate(engine)
-    ingest = Held(engine, postgres.url, broker, free_port(), folder)
-    port = free_port()
+    ingest = Held(engine, postgres.url, broker, free_ports(), folder)
+    port = free_ports()
     env = ingest.env | {"HEARSIGHT_PORT": str(port)}
     with (folder / "web.log").open("wb") as log:
         web = children.start([sys.executable, "-m", "server", "web"], env=env, output=log)

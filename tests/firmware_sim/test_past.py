@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -19,6 +18,7 @@ from firmware_sim.world import life, simulate
 from server.local.broker import OwnBroker
 from tests.firmware_sim.conftest import K_FACTORY, K_LOT, make_unit
 from tests.firmware_sim.counter_desk import CounterDesk, open_desk
+from tests.fixtures.ports import free_ports
 from wire.batch import decode_batch, unpack_sightings
 from wire.enrolment import encode_token
 from wire.frames import decode_p
@@ -65,14 +65,8 @@ UNITS = {serial: make_unit(serial) for serial in (1, 2)}
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with OwnBroker(tmp_path_factory.mktemp("broker"), _free_port()) as running:
+    with OwnBroker(tmp_path_factory.mktemp("broker"), free_ports()) as running:
         yield running.url
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -10,13 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+from tests.fixtures.ports import free_ports
+
 MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Broker:
@@ -25,7 +21,7 @@ class Broker:
     def __init__(self, folder: Path, port: int | None = None) -> None:
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.port = port or free_port()
+        self.port = port or free_ports()
         self.process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -23,7 +23,8 @@ from cryptography.x509.oid import NameOID
 from gateway import link as link_module
 from gateway.errors import Refusal
 from gateway.link import Broker, Link, Mail
-from tests.gateway.brokers import MOSQUITTO, Mosquitto, free_port
+from tests.fixtures.ports import free_ports
+from tests.gateway.brokers import MOSQUITTO, Mosquitto
 
 PEM = serialization.Encoding.PEM
 
@@ -112,7 +113,7 @@ def test_an_outage_costs_neither_memory_nor_threads(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(link_module, "BACKOFF_MIN_S", 0.001)
     monkeypatch.setattr(link_module, "BACKOFF_MAX_S", 0.001)
     before = threading.active_count()
-    link = make(Broker("127.0.0.1", free_port(), False, "u", "p"))
+    link = make(Broker("127.0.0.1", free_ports(), False, "u", "p"))
     link._delay_s = 0.001
     with structlog.testing.capture_logs() as told:
         link._log = structlog.get_logger()

@@ -10,7 +10,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import threading
@@ -26,6 +25,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from server.ingest.seats import Seat
 from server.service.broker_list import password_hash, replace_file
+from tests.fixtures.ports import free_ports
 from tests.shape.tree import ROOT, text_of
 from wire import topics
 
@@ -91,9 +91,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def broker(prepared: Path) -> Iterator[Broker]:
     if not shutil.which("mosquitto", path="/usr/sbin:" + os.environ["PATH"]):
         pytest.fail("Mosquitto is not installed; `make test` sees to that: apt-get install mosquitto")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_ports()
     run, queue = prepared / "run", prepared / "queue"
     queue.mkdir()
     me = pwd.getpwuid(os.getuid()).pw_name

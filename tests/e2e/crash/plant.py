@@ -32,7 +32,7 @@ from tests.e2e.crash.cuts import Cut
 from tests.e2e.crash.nursery import Born, Nursery
 from tests.e2e.crash.trace import Trace
 from tests.fixtures.brokers import Broker, Mosquitto
-from tests.gateway.brokers import free_port
+from tests.fixtures.ports import free_ports
 from tests.server.ingest.parties import K_FACTORY, LOTS, NOW, Gateway, enrol, furnish
 
 GATEWAYS = 4
@@ -62,7 +62,7 @@ class Plant:
         self._master_key = secrets.token_bytes(32)
         self.gateways = gateways or [Gateway(f"gw-{n}") for n in range(GATEWAYS)]
         (self.folder / "broker").mkdir()
-        self.broker = broker(self.folder / "broker", free_port())
+        self.broker = broker(self.folder / "broker", free_ports())
         self._look: psycopg.Connection | None = None
         self.ingests: list[Born] = []
         self.ingest_port: int | None = None  # of somebody else between broker and ingest, from the next start on
