@@ -27,6 +27,7 @@ CLOCK_EDGES = {
     "server/ingest/run.py": "the process that ingests: how long a batch waited is measured from here",
     "server/ingest/several.py": "how long a worker has run, and when it is started again",
     "server/local/*.py": "how long a child process may take to start or to end",
+    "server/web/stream.py": "how long one look into the database took, so that a stream rests in proportion to it",
     "server/up.py": "how long a part has run, and when it is started again",
     "server/wiring.py": "the door of every process of the server: its clock is made here and passed down",
 }
