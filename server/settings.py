@@ -139,6 +139,8 @@ class Settings:
         "Port on which the ingest tells its counters to Prometheus, at the address of HOST.",
         _port, otherwise="they are not served", example="9101",
     )  # fmt: skip
+    # A gateway in a busy hall sends about one batch a second. Less: one that catches up after an outage (twenty under
+    # way at once) would be held back. More: one flood takes a twentieth of what a worker can do.
     ingest_gateway_batches_per_s: int = _setting(
         "Batches a second that each ingest worker takes from one gateway in the long run; it keeps the rest.",
         _positive, default=200, example="50",

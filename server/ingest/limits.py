@@ -24,11 +24,6 @@ class Rate:
     bytes_per_s: float
 
 
-# A gateway in a busy hall sends about one batch a second. Less than this: one that catches up after an outage (twenty
-# under way at once) would be held back. More: one flood takes a twentieth of what a worker can do.
-RATE: Final = Rate(batches_per_s=200, bytes_per_s=4 * 1024 * 1024)
-
-
 class Limits:
     """One pair of buckets per gateway; each is kept as the moment at which it will be full again.
 

@@ -25,7 +25,7 @@ from server.ingest.columns import Refusal
 from server.ingest.inbox import Delivery
 from server.ingest.keyring import REFRESH_S, Keyring, Keys
 from server.ingest.lag import Freshest
-from server.ingest.limits import RATE, Limits, Rate
+from server.ingest.limits import Limits, Rate
 from server.ingest.patience import pauses, words
 from server.ingest.prepare import Prepared, prepare, refused_alone
 from server.ingest.receipts import Message, receipts
@@ -88,9 +88,9 @@ class Worker:
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
         wait: Wait,
+        rate: Rate,
         retention: timedelta,
         log: Any,
-        rate: Rate = RATE,
     ) -> None:
         self._engine, self._keys, self._answer = engine, keys, answer
         self._on_stored, self._clock, self._monotonic = tuple(on_stored), clock, monotonic

@@ -144,20 +144,21 @@ def is_own(url: str, folder: Path) -> bool:
 
 def _port_for(folder: Path) -> int:
     first = int.from_bytes(hashlib.sha256(os.fsencode(folder)).digest()[:4], "big")
-    return next(port for step in range(len(_PORTS)) if _is_free(port := _PORTS[(first + step) % len(_PORTS)]))
+    return next(port for step in range(len(_PORTS)) if is_free(port := _PORTS[(first + step) % len(_PORTS)]))
 
 
 def _becomes_free(port: int) -> bool:
     """Whether nobody listens, or whoever does ends within moments, as the broker of a predecessor that was killed."""
     until = time.monotonic() + _PREDECESSOR_S
-    while not _is_free(port):
+    while not is_free(port):
         if time.monotonic() > until:
             return False
         time.sleep(0.05)
     return True
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """True if nobody has this port on loopback."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -31,7 +31,7 @@ from server.rules.facts import (
 from server.rules.freshness import Freshness, Sighting, judge
 from server.rules.identity import Conflict, conflicts, disputed
 from server.rules.moment import Moment
-from server.rules.payloads import Binding, CarrierScan, Label, Payment
+from server.rules.payloads import Binding, CarrierScan, Label, Payment, ShipmentStatus
 from server.rules.policy import Policy
 from server.rules.privacy import Owned, owner_at, ownerships
 
@@ -73,6 +73,11 @@ class SlotCase:
     def accepted_at(self) -> datetime | None:
         """The first physical carrier scan: a label is not acceptance."""
         return min((s.latest for s in self.physical_scans), default=None)
+
+    @property
+    def delivery_scans(self) -> tuple[Statement, ...]:
+        """Physical scans by which the carrier says that it handed the parcel over, in order of time."""
+        return tuple(s for s in self.physical_scans if _scan(s).status is ShipmentStatus.DELIVERED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,20 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
+from server.rules.causes import CauseKind
 from server.rules.facts import require_utc
 from server.rules.policy import Policy
-
-
-class CauseKind(StrEnum):
-    """What several orders can have in common."""
-
-    LOT = "lot"
-    LABEL_DAY = "label_day"
-    PACKED_BY = "packed_by"
-    PACKED_ON = "packed_on"
-    GATEWAY = "gateway"
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,19 +47,28 @@ def late_spells(every: Sequence[Estimate], promise: Promise) -> tuple[Spell, ...
     return spells(Observed(at, each.by > promise.due, each.said) for at, each in best.items())
 
 
+def estimated_by(said: Statement) -> datetime | None:
+    """When the carrier expects arrival by these words, if they are its own or those of a label that it booked."""
+    view = said.payload
+    if isinstance(view, Label):
+        return view.eta
+    if said.source is not Source.CARRIER:
+        return None
+    if isinstance(view, Assertion):
+        return view.by_when if view.about is About.ARRIVAL else None
+    return view.eta if isinstance(view, CarrierScan) else None
+
+
 def _of_parcels(units: Sequence[SlotCase]) -> Iterator[Estimate]:
     for index, unit in enumerate(units):
         for said in (*unit.labels, *unit.scans):
-            view = said.payload
-            spoke = isinstance(view, Label) or (isinstance(view, CarrierScan) and said.source is Source.CARRIER)
-            if spoke and isinstance(view, Label | CarrierScan) and view.eta is not None:
-                yield Estimate(index, view.eta, said)
+            by = estimated_by(said)
+            if by is not None:
+                yield Estimate(index, by, said)
 
 
 def _read_aloud(case: Case, units: Sequence[SlotCase]) -> Iterator[Estimate]:
     for said in units[-1].said:
-        view = said.payload
-        if not isinstance(view, Assertion) or view.about is not About.ARRIVAL or said.source is not Source.CARRIER:
-            continue
-        if view.by_when is not None:
-            yield Estimate(units.index(case.witness(units[0].slot.number, said.said_at)), view.by_when, said)
+        by = estimated_by(said) if isinstance(said.payload, Assertion) else None
+        if by is not None:
+            yield Estimate(units.index(case.witness(units[0].slot.number, said.said_at)), by, said)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from enum import IntEnum, StrEnum
 
+from server.rules.causes import CauseKind
 from server.rules.payloads import Binding, CarrierScan, Nothing, Payload
 from server.rules.schedule import Pickup, Service
 
@@ -230,6 +231,10 @@ class Statement:
         """True if it is about this slot."""
         return self.slot is None or self.slot == slot
 
+    def meets(self, other: Statement) -> bool:
+        """True if there is a slot that both are about."""
+        return other.slot is None or self.covers(other.slot)
+
 
 def interval(
     said_at: datetime, at: datetime | None = None, at_least_ago: timedelta | None = None
@@ -358,6 +363,7 @@ class CohortMark:
     """The order is one of `orders` that share a rule's finding and a cause, as `server.rules.cohorts` found."""
 
     rule: str
+    kind: CauseKind
     cause: str
     orders: int
     since: datetime

@@ -146,3 +146,11 @@ def lateness_us(sightings: list[Sighting], policy: Policy) -> dict[Sighting, int
             for sighting, bound in bounds.items():
                 late[sighting] = max(late.get(sighting, -slack_us), bound - least - slack_us)
     return late
+
+
+def first_of_frames(sightings: Iterable[Sighting]) -> list[Sighting]:
+    """The first sighting of each frame, in order of time: one frame heard by three gateways is one."""
+    frames: dict[tuple[int, int, int], Sighting] = {}
+    for sighting in sorted(sightings, key=lambda s: s.at):
+        frames.setdefault(sighting.frame, sighting)
+    return list(frames.values())

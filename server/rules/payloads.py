@@ -48,6 +48,8 @@ class About(StrEnum):
 
 STEPS_SAID = ("with_us", "left", "with_carrier", "arrived")
 """Where somebody says that a parcel is; no two of them are true at one moment."""
+GONE_SAID = STEPS_SAID[1:]
+"""Those that say that it is no longer with us."""
 
 
 class Wants(StrEnum):

@@ -102,14 +102,10 @@ def _arrived(case: Case, unit: SlotCase, said: Statement, made: PromiseMade) -> 
 
 
 def _arrival(case: Case, unit: SlotCase) -> datetime | None:
-    scans = [s.latest for s in unit.physical_scans if _shows(s, "", ()) and _is_delivery(s)]
+    scans = [s.latest for s in unit.delivery_scans if _shows(s, "", ())]
     heard = [s.at for s in unit.away if case.near_ship_to(s) and s.row.gateway_class != "vehicle"]
     receipts = [a.at for a in unit.acts if a.kind is ActKind.ACTIVATED]
     return min([*scans, *heard, *receipts], default=None)
-
-
-def _is_delivery(statement: Statement) -> bool:
-    return isinstance(statement.payload, CarrierScan) and statement.payload.status is ShipmentStatus.DELIVERED
 
 
 def _answered(case: Case, unit: SlotCase, said: Statement, made: PromiseMade) -> datetime | None:

@@ -115,7 +115,7 @@ def _accepted(case: Case, unit: SlotCase) -> Answer:
 
 
 def _on_the_way(case: Case, unit: SlotCase) -> Answer:
-    arrived = min((s.latest for s in _delivery_scans(unit)), default=None)
+    arrived = min((s.latest for s in unit.delivery_scans), default=None)
     away = tuple(s for s in unit.away if not case.near_ship_to(s) and (arrived is None or s.at < arrived))
     scans = tuple(s for s in unit.physical_scans[1:] if _status(s) in _MOVING)
     if not away and not scans:
@@ -125,7 +125,7 @@ def _on_the_way(case: Case, unit: SlotCase) -> Answer:
 
 
 def _delivered(case: Case, unit: SlotCase) -> Answer:
-    scans = _delivery_scans(unit)
+    scans = unit.delivery_scans
     since = scans[0].latest - timedelta(seconds=case.policy.inside_settle_s) if scans else None
     at_door = tuple(
         s
@@ -182,10 +182,6 @@ def _together(
     reasons = tuple(of_statement(s, case.zone) for s in scans[:1]) + of_sightings(away, case.sites, case.zone)
     ending = "two sources agree." if verdict is Verdict.PROVED else "one source."
     return Answer(verdict, reasons + tuple(of_act(a, case.zone) for a in owned[:1]), f"{what}: {ending}")
-
-
-def _delivery_scans(unit: SlotCase) -> tuple[Statement, ...]:
-    return tuple(s for s in unit.physical_scans if _status(s) is ShipmentStatus.DELIVERED)
 
 
 def _status(statement: Statement) -> ShipmentStatus | None:

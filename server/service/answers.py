@@ -36,7 +36,7 @@ from server.rules.findings.finding import Finding
 from server.rules.gone import pickup_deadlines
 from server.rules.payload_json import payload_from
 from server.rules.payloads import CarrierScan, Label, Payment
-from server.rules.policy import SOLO, Policy
+from server.rules.policy import Policy
 from server.rules.privacy import Viewer
 from server.rules.promises import Promise
 from server.rules.shown import Shown
@@ -56,8 +56,6 @@ from server.store.weighings import StoredWeighing
 
 # A customer of an order is nobody's account here: no place is theirs to see on this way.
 CUSTOMER: Final = Viewer(Role.OWNER)
-# "Heard while it was packed" looks this far to either side of the words.
-_AROUND: Final = timedelta(seconds=SOLO.packing_window_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +138,7 @@ class CustomerAnswer:
     late: Late | None
 
 
-def collect(tx: Connection, number: str, now: datetime) -> OrderFacts:
+def collect(tx: Connection, number: str, policy: Policy, now: datetime) -> OrderFacts:
     """Every fact of an order. Refusals: order_unknown."""
     stored = orders.order(tx, number)
     if stored is None:
@@ -157,21 +155,25 @@ def collect(tx: Connection, number: str, now: datetime) -> OrderFacts:
         healthy=coverage.healthy(tx, stored.placed_at, now),
         cohorts=cohorts.marks_of(tx, number),
     )
-    cuts = _cuts(said, done) | pickup_deadlines(bare, SOLO, now)
+    cuts = _cuts(said, done, policy) | pickup_deadlines(bare, policy, now)
     heard = tuple(sightings.heard(tx, serials, stored.placed_at - sightings.LOOK_BACK, cuts))
     return replace(bare, heard=heard, gateways=coverage.gateways_of(tx, {row.gateway for row in heard}))
 
 
-def _cuts(said: tuple[Statement, ...], done: tuple[Act, ...]) -> set[datetime]:
-    """Moments across which sightings must not be thinned: rules ask what was heard just before, at and after them."""
+def _cuts(said: tuple[Statement, ...], done: tuple[Act, ...], policy: Policy) -> set[datetime]:
+    """Moments across which sightings must not be thinned: rules ask what was heard just before, at and after them.
+
+    "Heard while it was packed" looks furthest to either side of the words.
+    """
+    around = timedelta(seconds=policy.packing_window_s)
     moments = {s.latest for s in said} | {a.at for a in done}
-    return {moment + around for moment in moments for around in (-_AROUND, timedelta(0), _AROUND)}
+    return {moment + aside for moment in moments for aside in (-around, timedelta(0), around)}
 
 
 def weighing(tx: Connection, number: str, policy: Policy, now: datetime) -> tuple[OrderFacts, Weighing]:
     """Weigh an order now, and keep the result for lists. Refusals: order_unknown."""
     weighings.hold(tx, number)
-    facts = collect(tx, number, now)
+    facts = collect(tx, number, policy, now)
     weighed = weigh(facts, policy, now)
     keep = StoredWeighing(number, now, _version(policy), weighed.next_look_at, msgspec.to_builtins(weighed))
     weighings.put(tx, keep)

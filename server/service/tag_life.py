@@ -115,7 +115,7 @@ def _steps(
     """The steps of the unit that this tag is, in whichever of its orders it is bound now; none if in no order."""
     found: list[StepVerdict] = []
     for number in numbers:
-        weighed = weigh(answers.collect(tx, number, now), policy, now)
+        weighed = weigh(answers.collect(tx, number, policy, now), policy, now)
         mine = {each.slot for each in weighed.activations if each.serial == serial}
         found += [step for step in weighed.steps if step.slot in mine]
     return tuple(found)

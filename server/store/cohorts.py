@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, any_, func, insert, literal, select, text, update
+from sqlalchemy import Connection, Row, select, text, update
+from sqlalchemy.dialects.postgresql import insert
 
-from server.rules.cohorts import CauseKind, Cohort, OrderRow
+from server.rules.causes import CauseKind
+from server.rules.cohorts import Cohort, OrderRow
 from server.rules.facts import CohortMark
 from server.store.tables import cohorts
 
@@ -41,19 +43,14 @@ def living(tx: Connection) -> tuple[StoredCohort, ...]:
     return tuple(_stored(row) for row in tx.execute(query))
 
 
-def one(tx: Connection, no: int) -> StoredCohort | None:
-    """The cohort with this number."""
-    row = tx.execute(select(cohorts).where(cohorts.c.no == no)).first()
-    return _stored(row) if row else None
-
-
 def marks_of(tx: Connection, order: str) -> tuple[CohortMark, ...]:
     """The cohorts that an order belongs or belonged to, as a rule reads them."""
-    query = select(cohorts).where(literal(order) == any_(cohorts.c.orders)).order_by(cohorts.c.no)
+    query = select(cohorts).where(cohorts.c.orders.contains([order])).order_by(cohorts.c.no)
     return tuple(
         CohortMark(
             rule=each.cohort.rule,
-            cause=f"{each.cohort.kind.replace('_', ' ')} {each.cohort.cause}",
+            kind=each.cohort.kind,
+            cause=each.cohort.cause,
             orders=len(each.cohort.orders),
             since=each.cohort.since,
             ended_at=each.ended_at,
@@ -63,7 +60,10 @@ def marks_of(tx: Connection, order: str) -> tuple[CohortMark, ...]:
 
 
 def keep(tx: Connection, found: Iterable[Cohort], now: datetime) -> frozenset[str]:
-    """Makes these the living ones; returns the orders for which something changed."""
+    """Makes these the living ones; returns the orders for which something changed.
+
+    Two sweeps at once may find the same: the row of whoever commits first is the cohort.
+    """
     before = {_key(each.cohort): each for each in living(tx)}
     wanted = {_key(each): each for each in found}
     changed: set[str] = set()
@@ -74,18 +74,12 @@ def keep(tx: Connection, found: Iterable[Cohort], now: datetime) -> frozenset[st
     for key, cohort in wanted.items():
         known = before.get(key)
         if known is None:
-            tx.execute(insert(cohorts).values(_row(cohort)))
+            tx.execute(insert(cohorts).values(_row(cohort)).on_conflict_do_nothing())
             changed.update(cohort.orders)
         elif known.cohort.orders != cohort.orders:
             tx.execute(update(cohorts).where(cohorts.c.no == known.no).values(_row(cohort)))
             changed.update(set(known.cohort.orders) ^ set(cohort.orders))
     return frozenset(changed)
-
-
-def count_living(tx: Connection) -> int:
-    """How many hold now."""
-    query = select(func.count()).select_from(cohorts).where(cohorts.c.ended_at.is_(None))
-    return int(tx.execute(query).scalar_one())
 
 
 def _key(cohort: Cohort) -> tuple[str, str, str]:

@@ -11,7 +11,7 @@ from sqlalchemy import Column, Connection, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from server.store.crypto import Vault
-from server.store.tables import accounts, carrier_inbox, channels, factory_keys, lots, mail_in, secrets, slots
+from server.store.tables import accounts, channels, factory_keys, lots, secrets, slots
 from wire.signing import public_key
 
 SERVER_KEY: Final = "server_key"
@@ -46,10 +46,6 @@ CUSTODIAL_KEY: Final = Sealed(accounts.c.custodial_key)
 CHANNEL_ADDRESS: Final = Sealed(channels.c.address)
 CHANNEL_SECRET: Final = Sealed(channels.c.secret)
 PERSONALISATION: Final = Sealed(slots.c.personalisation)
-CARRIER_BODY: Final = Sealed(carrier_inbox.c.body)
-MAIL_SENDER: Final = Sealed(mail_in.c.sender)
-MAIL_SUBJECT: Final = Sealed(mail_in.c.subject)
-MAIL_BODY: Final = Sealed(mail_in.c.body)
 # Every encrypted column; a test looks for others.
 ALL_SEALED: Final = (
     SECRET,
@@ -58,10 +54,6 @@ ALL_SEALED: Final = (
     CHANNEL_ADDRESS,
     CHANNEL_SECRET,
     PERSONALISATION,
-    CARRIER_BODY,
-    MAIL_SENDER,
-    MAIL_SUBJECT,
-    MAIL_BODY,
 )
 
 

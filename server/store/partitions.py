@@ -163,7 +163,7 @@ _EVERY: Final = text(
     """
     select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
     where i.inhparent = cast('sightings' as regclass)
-""".replace("::", r"\:\:")
+"""
 )
 # Any number that only we use.
 _LATE_LOCK: Final = 0x4845_4153

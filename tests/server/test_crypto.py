@@ -26,7 +26,7 @@ OPEN = {
     "enrolment_tokens.secret_hash", "factory_keys.public_key", "manifests.sha256", "units.public_key",
     "units.claim_hash", "gateways.public_key", "outboxes.outbox_id", "batches.outbox_id", "batches.body_sha256",
     "dead_letters.payload", "unresolved_frames.frame", "challenges.challenge", "challenges.owner_hash",
-    "challenges.owner_public_key", "challenges.answer", "ownership.owner_hash", "imports.sha256",
+    "challenges.owner_public_key", "challenges.answer", "ownership.owner_hash",
 }  # fmt: skip
 
 
@@ -94,18 +94,6 @@ def fill(engine: Engine, here: Vault) -> None:
         tx.execute(
             text("insert into slots (slot, order_number, line, unit, sku, title, personalisation) "
                  "values ('1/1/1', '1', 1, 1, 's', 't', :sealed)"), slot,
-        )  # fmt: skip
-        tx.execute(
-            text("insert into carrier_inbox (vendor, event, received_at, body, state) "
-                 "values ('v', 'e', :now, :body, 'taken')"),
-            {"now": NOW, "body": here.seal(keys.CARRIER_BODY.what(), b"{}")},
-        )  # fmt: skip
-        mail = {name: here.seal(each.what(), b"x") for name, each in (
-            ("sender", keys.MAIL_SENDER), ("subject", keys.MAIL_SUBJECT), ("body", keys.MAIL_BODY),
-        )}  # fmt: skip
-        tx.execute(
-            text("insert into mail_in (message_id, received_at, sender, subject, body) "
-                 "values ('m', :now, :sender, :subject, :body)"), mail | {"now": NOW},
         )  # fmt: skip
 
 

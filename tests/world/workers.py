@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from server.ingest.inbox import Delivery
 from server.ingest.keyring import Keyring, Keys
+from server.ingest.limits import Rate
 from server.ingest.receipts import Message as Receipt
 from server.ingest.telling import told
 from server.ingest.worker import Worker
@@ -34,6 +35,7 @@ from wire.signing import SIGNATURE_LEN
 
 # Longer than any story: only a clock without a battery is before that.
 RETENTION: Final = timedelta(days=400)
+RATE: Final = Rate(batches_per_s=200, bytes_per_s=4 * 1024 * 1024)  # as the server has it unless it is set
 # An idle worker looks after its keys twice a second; nudged when they change, it need not here.
 _IDLE_MS: Final = 6 * 3_600_000
 
@@ -168,7 +170,7 @@ class SimWorker:
         worker = Worker(
             self._house.engine, keys, ring, self._answer, [told("http://world.test")],
             clock=lambda: self._line.now, monotonic=self._monotonic, wait=self._wait,
-            retention=RETENTION, log=self.log,
+            rate=RATE, retention=RETENTION, log=self.log,
         )  # fmt: skip
         self._connect(self._life)
         while True:

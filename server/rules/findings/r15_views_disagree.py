@@ -9,15 +9,15 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from server.rules import words
 from server.rules.case import Case, SlotCase
+from server.rules.etas import estimated_by
 from server.rules.evidence import of_statement
 from server.rules.facts import Source, Statement
 from server.rules.findings.finding import OVER, Found, Severity, earliest, ended, over_at, until
 from server.rules.gone import departures_for, receipts, replaced_at
-from server.rules.payloads import About, Assertion, CarrierScan, Label
+from server.rules.payloads import GONE_SAID, About, Assertion, CarrierScan, Label
 from server.rules.services import speed_of
 from server.rules.tracking.reading import Speed
 
@@ -31,14 +31,12 @@ def find(case: Case) -> Iterable[Found]:
         yield from _gone(case, units)
 
 
-_GONE: Final = ("left", "with_carrier", "arrived")
-
-
 def _gone(case: Case, units: Sequence[SlotCase]) -> Iterable[Found]:
     """People say that it is no longer with us, and when a first sign of it was due, nothing showed it."""
     denied: list[tuple[datetime, datetime | None, Statement]] = []
     for said in _assured(case, About.STEP):
-        if said.covers(units[0].slot.number) and isinstance(said.payload, Assertion) and said.payload.value in _GONE:
+        gone = isinstance(said.payload, Assertion) and said.payload.value in GONE_SAID
+        if gone and said.covers(units[0].slot.number):
             unit = case.witness(units[0].slot.number, said.said_at)
             due = max(said.said_at, case.evidence_due(said))
             shown = min([*departures_for(unit, said), *(act.at for act in receipts(unit))], default=None)
@@ -104,7 +102,7 @@ def _assured(case: Case, about: About) -> list[Statement]:
 
 def _denied(said: Statement, shown: Sequence[_View]) -> bool:
     """True if the last view of that unit before the words was worse than the words."""
-    before = [view for view in shown[: bisect_right(shown, said.said_at, key=lambda v: v.at)] if _meet(view.said, said)]
+    before = [view for view in shown[: bisect_right(shown, said.said_at, key=lambda v: v.at)] if view.said.meets(said)]
     good = _good(said)
     return bool(before) and good is not None and before[-1].good < good
 
@@ -124,10 +122,6 @@ def _early(by_when: datetime | None) -> float | None:
     return None if by_when is None else -by_when.timestamp()
 
 
-def _meet(one: Statement, other: Statement) -> bool:
-    return None in (one.slot, other.slot) or one.slot == other.slot
-
-
 def _services_shown(case: Case) -> list[_View]:
     """Every service that something other than a person showed, in order of showing, as far as its words are known."""
     return _views((s, _speed(service)) for s in case.statements if (service := _service(s)) is not None)
@@ -143,15 +137,7 @@ def _service(said: Statement) -> str | None:
 
 def _arrivals_shown(case: Case) -> list[_View]:
     """The carrier's own estimates, in order of showing; an internal event never makes one."""
-    return _views((s, _early(_estimate(s))) for s in case.statements)
-
-
-def _estimate(said: Statement) -> datetime | None:
-    view = said.payload
-    if isinstance(view, Assertion) and view.about is About.ARRIVAL and said.source is Source.CARRIER:
-        return view.by_when
-    carriers = isinstance(view, CarrierScan) and said.source is Source.CARRIER
-    return view.eta if isinstance(view, Label | CarrierScan) and (carriers or isinstance(view, Label)) else None
+    return _views((s, _early(estimated_by(s))) for s in case.statements)
 
 
 def _views(shown: Iterable[tuple[Statement, float | None]]) -> list[_View]:
@@ -168,7 +154,7 @@ def _agreed_at(assured: Sequence[Statement], shown: Sequence[_View]) -> datetime
     people, good = {said.by for said in assured}, _good(last)
     assert good is not None, "a denied assurance says something"
     later = shown[bisect_right(shown, last.said_at, key=lambda v: v.at) :]
-    agreed = (v for v in later if v.good >= good and _meet(v.said, last) and not _by_them(v.said, people))
+    agreed = (v for v in later if v.good >= good and v.said.meets(last) and not _by_them(v.said, people))
     return next((view.at for view in agreed), None)
 
 

@@ -12,13 +12,12 @@ from server.rules.case import Case
 from server.rules.evidence import of_statement
 from server.rules.facts import SAYS_GONE, Source, Statement, StatementKind
 from server.rules.findings.finding import OVER, Found, over_at, until
-from server.rules.payloads import About, Assertion, CarrierScan, ShipmentStatus
+from server.rules.payloads import GONE_SAID, About, Assertion, CarrierScan, ShipmentStatus
 from server.rules.services import speed_of
 from server.rules.tracking.reading import Speed
 
 # Of us: what a system or the customer's own page shows against a person's word is R-15.
 _OURS: Final = frozenset({Source.STAFF, Source.WAREHOUSE, Source.SHOP})
-_GONE: Final = ("left", "with_carrier", "arrived")
 
 
 def find(case: Case) -> Iterable[Found]:
@@ -52,7 +51,7 @@ def _found(case: Case, first: Statement, second: Statement) -> Found:
 
 def _excludes(one: Statement, other: Statement, back: Sequence[datetime]) -> bool:
     """Both were said by us, at least one by a person, of one unit that had not come back or been replaced between."""
-    if Source.STAFF not in (one.source, other.source) or not _meet(one, other) or not contradict(one, other):
+    if Source.STAFF not in (one.source, other.source) or not one.meets(other) or not _contradict(one, other):
         return False
     return _two_services(one, other) or bisect_right(back, one.latest) == bisect_right(back, other.latest)
 
@@ -90,13 +89,8 @@ def _sent_back(said: Statement) -> bool:
     return isinstance(said.payload, CarrierScan) and said.payload.status is ShipmentStatus.RETURN_TO_SENDER
 
 
-def contradict(one: Statement, other: Statement) -> bool:
-    """True if they exclude one another, whoever said which first."""
+def _contradict(one: Statement, other: Statement) -> bool:
     return _gone_and_here(one, other) or _gone_and_here(other, one) or _two_services(one, other)
-
-
-def _meet(one: Statement, other: Statement) -> bool:
-    return None in (one.slot, other.slot) or one.slot == other.slot
 
 
 def _gone_and_here(gone: Statement, here: Statement) -> bool:
@@ -105,7 +99,7 @@ def _gone_and_here(gone: Statement, here: Statement) -> bool:
 
 
 def _says_gone(said: Statement) -> bool:
-    return said.kind in SAYS_GONE or _step(said) in _GONE
+    return said.kind in SAYS_GONE or _step(said) in GONE_SAID
 
 
 def _step(said: Statement) -> str:

@@ -10,7 +10,7 @@ from server.rules.case import Case, SlotCase
 from server.rules.evidence import of_sightings, of_statement
 from server.rules.facts import StatementKind
 from server.rules.findings.finding import Found, ended, until
-from server.rules.freshness import Sighting
+from server.rules.freshness import first_of_frames
 
 
 def find(case: Case) -> Iterable[Found]:
@@ -61,7 +61,7 @@ def _left_behind(case: Case) -> Iterable[Found]:
             continue
         left_at = min(each.away[0].at for each in others)
         still = [s for s in unit.inside if s.anchored and s.at > left_at + timedelta(seconds=case.policy.return_min_s)]
-        enough = _frames(still)[: case.policy.inside_sightings_min]
+        enough = first_of_frames(still)[: case.policy.inside_sightings_min]
         if len(enough) == case.policy.inside_sightings_min:
             found = Found(
                 slot=unit.slot.number,
@@ -75,11 +75,3 @@ def _left_behind(case: Case) -> Iterable[Found]:
 
 def _share_a_label(one: SlotCase, other: SlotCase) -> bool:
     return bool({s.id for s in one.labels} & {s.id for s in other.labels})
-
-
-def _frames(sightings: Iterable[Sighting]) -> list[Sighting]:
-    """The first sighting of each frame, in order of time: one frame heard by three gateways is one."""
-    frames: dict[tuple[int, int, int], Sighting] = {}
-    for sighting in sightings:
-        frames.setdefault(sighting.frame, sighting)
-    return sorted(frames.values(), key=lambda s: s.at)

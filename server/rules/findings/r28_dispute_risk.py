@@ -10,7 +10,7 @@ from server.rules.case import Case, SlotCase
 from server.rules.facts import ActKind, StatementKind
 from server.rules.findings import r21_refund_deflected
 from server.rules.findings.finding import Found, over_at
-from server.rules.payloads import CarrierScan, Contact, ShipmentStatus, Wants
+from server.rules.payloads import Contact, Wants
 
 
 def find(case: Case) -> Iterable[Found]:
@@ -55,13 +55,8 @@ def _all_delivered(case: Case) -> list[datetime]:
 
 
 def _delivered_at(unit: SlotCase) -> datetime | None:
-    scans = [
-        s.latest
-        for s in unit.physical_scans
-        if isinstance(s.payload, CarrierScan) and s.payload.status is ShipmentStatus.DELIVERED
-    ]
     receipts = [act.at for act in unit.acts if act.kind is ActKind.ACTIVATED]
-    return min([*scans, *receipts], default=None)
+    return min([*(s.latest for s in unit.delivery_scans), *receipts], default=None)
 
 
 def _missing(case: Case) -> str:

@@ -11,7 +11,7 @@ from server.rules.case import Case, SlotCase
 from server.rules.distance import at_least_apart_m
 from server.rules.evidence import of_sightings
 from server.rules.findings.finding import Found, earliest, ended, until
-from server.rules.freshness import Sighting
+from server.rules.freshness import Sighting, first_of_frames
 
 
 def find(case: Case) -> Iterable[Found]:
@@ -30,10 +30,10 @@ def _journeys(case: Case, unit: SlotCase) -> Iterable[tuple[list[Sighting], date
 
 
 def _of_journey(case: Case, unit: SlotCase, far: Sequence[Sighting], back: datetime | None) -> Iterable[Found]:
-    frames = sorted({s.frame: s.at for s in reversed(far)}.values())
+    frames = first_of_frames(far)
     if len(frames) < case.policy.inside_sightings_min:
         return
-    due = frames[case.policy.inside_sightings_min - 1] + timedelta(seconds=case.policy.first_scan_after_pickup_s)
+    due = frames[case.policy.inside_sightings_min - 1].at + timedelta(seconds=case.policy.first_scan_after_pickup_s)
     scanned_at = unit.accepted_at
     if (scanned_at is not None and scanned_at <= due) or not case.moment.passed(due):
         return

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from server.rules.case import Case, SlotCase
 from server.rules.distance import at_least_apart_m, detour_m, distance_m
 from server.rules.evidence import of_sightings
 from server.rules.facts import Place
 from server.rules.findings.finding import Found, ended
-from server.rules.freshness import Sighting
-from server.rules.payloads import CarrierScan, ShipmentStatus
+from server.rules.freshness import Sighting, first_of_frames
 
 
 def find(case: Case) -> Iterable[Found]:
@@ -23,7 +22,7 @@ def find(case: Case) -> Iterable[Found]:
         if case.site is not None:
             off = [s for s in unit.away if _off_way(case, s, case.site.place, ship_to.place)]
             yield from _found(case, unit, "off its way", off, "Heard where no way from our site to the address leads.")
-        delivered_at = _delivered_at(unit)
+        delivered_at = min((s.latest for s in unit.delivery_scans), default=None)
         if delivered_at is not None:
             settled = delivered_at + timedelta(seconds=case.policy.delivered_settle_s)
             elsewhere = [s for s in unit.away if s.at > settled and _not_near(case, s, ship_to.place)]
@@ -32,10 +31,10 @@ def find(case: Case) -> Iterable[Found]:
 
 
 def _found(case: Case, unit: SlotCase, subject: str, heard: list[Sighting], why: str) -> Iterable[Found]:
-    frames = sorted({s.frame: s.at for s in reversed(heard)}.values())
+    frames = first_of_frames(heard)
     if len(frames) < case.policy.inside_sightings_min:
         return
-    since = frames[case.policy.inside_sightings_min - 1]
+    since = frames[case.policy.inside_sightings_min - 1].at
     there_at = min((s.at for s in unit.away if s.at > since and case.near_ship_to(s)), default=None)
     found = Found(
         slot=unit.slot.number,
@@ -58,14 +57,3 @@ def _off_way(case: Case, sighting: Sighting, start: Place, end: Place) -> bool:
 def _not_near(case: Case, sighting: Sighting, address: Place) -> bool:
     place = case.place_of(sighting)
     return place is not None and at_least_apart_m(place, address) > case.policy.near_m
-
-
-def _delivered_at(unit: SlotCase) -> datetime | None:
-    return min(
-        (
-            s.latest
-            for s in unit.physical_scans
-            if isinstance(s.payload, CarrierScan) and s.payload.status is ShipmentStatus.DELIVERED
-        ),
-        default=None,
-    )

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ARRAY, BigInteger, Boolean, CheckConstraint, Column, Date, Index, SmallInteger, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    Index,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from server.store.tables.columns import big_number, document, metadata, moment, number, raw, ref, words
 
@@ -192,4 +205,21 @@ weighings = Table(
     document("weighing"),
     Column("stale", Boolean, nullable=False, server_default="false"),  # a fact came in since
     Index(None, "next_look_at"),
+)
+
+# One mistake, many orders, as `server.rules.cohorts` found them in the rows above.
+cohorts = Table(
+    "cohorts",
+    metadata,
+    number(),
+    words("rule"),
+    words("cause_kind"),  # rules.causes.CauseKind
+    words("cause"),
+    Column("orders", ARRAY(Text), nullable=False),
+    Column("share_percent", Integer, nullable=False),
+    Column("usual_percent", Integer, nullable=False),
+    moment("since"),
+    moment("ended_at", null=True),
+    Index("uq_cohorts_living", "rule", "cause_kind", "cause", unique=True, postgresql_where=text("ended_at is null")),
+    Index(None, "orders", postgresql_using="gin"),
 )

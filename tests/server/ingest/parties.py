@@ -11,6 +11,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, insert
 
+from server.ingest.limits import Rate
 from server.ingest.resolve import LotKey
 from server.ingest.signature import BatchSigner
 from server.ingest.verify import KnownGateway
@@ -36,6 +37,7 @@ from wire.signing import Domain, sign
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
 RETENTION = timedelta(days=400)
+RATE = Rate(batches_per_s=200, bytes_per_s=4 * 1024 * 1024)  # of one gateway: out of the way of most tests
 K_FACTORY = bytes(range(16))
 LOTS = [LotKey(no, bytes([no]) * 16) for no in range(1, 6)]
 HERE = Place(525_200_000, 134_050_000, 8, PlaceSource.FIXED)

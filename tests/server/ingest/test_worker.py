@@ -25,7 +25,7 @@ from server.ingest.receipts import Message
 from server.ingest.worker import Worker
 from server.store import db, keys, tables
 from server.store.crypto import Vault
-from tests.server.ingest.parties import LOTS, NOW, NOW_MS, RETENTION, Gateway, Tag, enrol, furnish, sighting
+from tests.server.ingest.parties import LOTS, NOW, NOW_MS, RATE, RETENTION, Gateway, Tag, enrol, furnish, sighting
 from wire.receipt import Outcome, OutcomeKind, decode_receipt
 from wire.signing import Domain, verify
 
@@ -46,7 +46,8 @@ class Bench:
         self.given_up = threading.Event()
         self.worker = Worker(
             engine, known, ring, self._answer, on_stored,
-            clock=lambda: NOW, monotonic=time.monotonic, wait=self.given_up.wait, retention=RETENTION, log=LOG,
+            clock=lambda: NOW, monotonic=time.monotonic, wait=self.given_up.wait,
+            rate=RATE, retention=RETENTION, log=LOG,
         )  # fmt: skip
         pipeline = Pipeline(self.worker, self.inbox, self.given_up)
         self.threads = [threading.Thread(target=work) for work in (pipeline.prepare_sets, pipeline.store_sets)]
@@ -365,7 +366,7 @@ def test_step_by_step_without_threads_under_a_clock_of_ones_own(engine: Engine, 
 
     made = Worker(
         engine, known, ring, lambda deliveries, _: acked.extend(each.mid for each in deliveries), [on_stored],
-        clock=lambda: NOW, monotonic=lambda: 0.0, wait=wait, retention=RETENTION, log=LOG,
+        clock=lambda: NOW, monotonic=lambda: 0.0, wait=wait, rate=RATE, retention=RETENTION, log=LOG,
     )  # fmt: skip
     ready = made.make_ready([Delivery(gateway.topic, gateway.batch(sighting(Tag(7).frame())), 5, 0, 0.0)])
     with pytest.raises(worker.GivenUpError):

@@ -28,6 +28,7 @@ from server.rules.facts import (
     StatementKind,
     Unit,
 )
+from server.rules.findings.finding import Finding
 from server.rules.payloads import (
     Binding,
     CarrierScan,
@@ -207,6 +208,24 @@ def judge(case: OrderFacts, now: datetime) -> Weighing:
 def rules(weighing: Weighing) -> set[str]:
     """The ids of open findings."""
     return {finding.rule.id for finding in weighing.findings}
+
+
+def only(weighing: Weighing, rule: str) -> Finding:
+    """The one open finding of this rule."""
+    found = [f for f in weighing.findings if f.rule.id == rule]
+    assert len(found) == 1, [f.why for f in found]
+    return found[0]
+
+
+def cleared(weighing: Weighing, rule: str) -> Finding:
+    """The first finding of this rule, which is over."""
+    assert rule not in rules(weighing)
+    return next(f for f in weighing.cleared if f.rule.id == rule)
+
+
+def of_customer(case: OrderFacts, account: str = "owner") -> OrderFacts:
+    """The same order, of a customer who has an account."""
+    return replace(case, order=replace(case.order, account=account))
 
 
 def step(weighing: Weighing, name: str, slot: int = 1) -> str:

@@ -8,7 +8,8 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.rules.cohorts import CauseKind, OrderRow, cohorts
+from server.rules.causes import CauseKind
+from server.rules.cohorts import OrderRow, cohorts
 from server.rules.policy import SOLO
 from tests.server.rules.build import at
 

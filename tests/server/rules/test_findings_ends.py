@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from server.rules.facts import ActKind, BeaconMode, CohortMark, OrderFacts, Source, Statement, StatementKind, Unit
+from server.rules.causes import CauseKind
+from server.rules.facts import ActKind, BeaconMode, CohortMark, Source, Statement, StatementKind, Unit
 from server.rules.payloads import About, Contact, Payment, PromiseKind, PromiseMade, Wants
 from server.rules.services import speed_of
 from server.rules.tracking.reading import Speed
@@ -16,11 +17,14 @@ from tests.server.rules.build import (
     act,
     at,
     bound,
+    cleared,
     dispatched,
     facts,
     hear,
     judge,
     label,
+    of_customer,
+    only,
     promise,
     rules,
     say,
@@ -28,16 +32,12 @@ from tests.server.rules.build import (
 )
 from tests.server.rules.parcels import never, shows
 from tests.server.rules.test_findings import opens_at
-from tests.server.rules.test_findings_people import asks, by, cleared, offer, only, refund_asked, view
+from tests.server.rules.test_findings_people import asks, by, offer, refund_asked, view
 
 FEE = say(StatementKind.REFUNDED, at("Mon 16:00"), Payment(1600, "USD", "overnight"), slot=None)
 MONEY = say(StatementKind.REFUNDED, at("Thu 16:00"), Payment(3778, "USD"), slot=None, ref="money")
 PAID = say(StatementKind.PAYMENT, at("Mon 09:00"), Payment(3778, "USD"), source=Source.SHOP)
 LEFT = (*PACKED, label(at("Tue 10:00")), scan(at("Tue 18:10")))
-
-
-def of_customer(case: OrderFacts) -> OrderFacts:
-    return replace(case, order=replace(case.order, account="owner"))
 
 
 def not_received(said_at) -> Statement:
@@ -153,8 +153,9 @@ def test_r19_many_words_are_not_a_finding_for_every_pair() -> None:
 
 # -- R-33 --------------------------------------------------------------------------------
 def test_r26_names_nobody_who_packed() -> None:
-    mark = CohortMark("R-02", "packed by Xaver Quirin", 6, at("Tue 09:00"))
-    assert "Xaver" not in only(judge(replace(facts(*PACKED), cohorts=(mark,)), at("Tue 12:00")), "R-26").why
+    mark = CohortMark("R-02", CauseKind.PACKED_BY, "Xaver Quirin", 6, at("Tue 09:00"))
+    why = only(judge(replace(facts(*PACKED), cohorts=(mark,)), at("Tue 12:00")), "R-26").why
+    assert why == "6 orders packed by one person have R-02, far more than others."
 
 
 def test_r27_a_unit_that_was_bound_before_packing_may_be_replaced_later() -> None:

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 import pytest
 
 from server.rules.facts import ActKind, Source, Statement, StatementKind
-from server.rules.findings.finding import Finding
 from server.rules.payloads import (
     About,
     Assertion,
@@ -22,8 +21,7 @@ from server.rules.payloads import (
     PublicText,
     Wants,
 )
-from server.rules.weigh import Weighing
-from tests.server.rules.build import PACKED, act, at, dispatched, facts, judge, promise, rules, say, scan
+from tests.server.rules.build import PACKED, act, at, cleared, dispatched, facts, judge, only, promise, rules, say, scan
 from tests.server.rules.test_findings import SECOND, opens_at
 
 
@@ -49,17 +47,6 @@ def refund_asked(said_at: datetime) -> Statement:
 
 def by(person: str, said: Statement) -> Statement:
     return Statement(**{name: getattr(said, name) for name in said.__slots__} | {"by": person, "id": said.id + person})
-
-
-def only(weighing: Weighing, rule: str) -> Finding:
-    found = [f for f in weighing.findings if f.rule.id == rule]
-    assert len(found) == 1, [f.why for f in found]
-    return found[0]
-
-
-def cleared(weighing: Weighing, rule: str) -> Finding:
-    assert rule not in rules(weighing)
-    return next(f for f in weighing.cleared if f.rule.id == rule)
 
 
 # -- R-22 ------------------------------------------------------------------------------------------------------

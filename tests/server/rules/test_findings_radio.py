@@ -5,11 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from server.rules.facts import ActKind, OrderFacts, Place, Source, Statement, StatementKind
-from server.rules.findings.finding import Finding
+from server.rules.facts import ActKind, Place, Source, Statement, StatementKind
 from server.rules.payloads import Contact, Wants
-from server.rules.weigh import Weighing
-from tests.server.rules.build import HUB, PACKED, SERIAL, act, at, bound, facts, hear, judge, label, rules, say, scan
+from tests.server.rules.build import (
+    HUB,
+    PACKED,
+    SERIAL,
+    act,
+    at,
+    bound,
+    cleared,
+    facts,
+    hear,
+    judge,
+    label,
+    of_customer,
+    only,
+    rules,
+    say,
+    scan,
+)
 from tests.server.rules.test_findings import SECOND, opens_at
 
 SECOND_TAG = 4712
@@ -17,23 +32,8 @@ NOWHERE = Place(47.6, -122.3, 50.0)  # the other coast
 HARRISBURG = Place(40.232, -77.138, 50.0)
 
 
-def only(weighing: Weighing, rule: str) -> Finding:
-    found = [f for f in weighing.findings if f.rule.id == rule]
-    assert len(found) == 1, [f.why for f in found]
-    return found[0]
-
-
-def cleared(weighing: Weighing, rule: str) -> Finding:
-    assert rule not in rules(weighing)
-    return next(f for f in weighing.cleared if f.rule.id == rule)
-
-
 def says(said_at: datetime, wants: Wants) -> Statement:
     return say(StatementKind.CONTACT, said_at, Contact(True, "mail", wants=wants), source=Source.CUSTOMER)
-
-
-def of_customer(case: OrderFacts, account: str = "owner") -> OrderFacts:
-    return replace(case, order=replace(case.order, account=account))
 
 
 # -- R-25 ------------------------------------------------------------------------------------------------------

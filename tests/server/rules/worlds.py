@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from hypothesis import strategies as st
 
+from server.rules.causes import CauseKind
 from server.rules.facts import (
     Act,
     ActKind,
@@ -179,7 +180,8 @@ def cohort_marks(draw: st.DrawFn) -> CohortMark:
     """The order is one of several with one cause, perhaps no longer."""
     since = draw(moments)
     ended_at = draw(st.sampled_from((None, since + timedelta(hours=1))))
-    return CohortMark("R-02", draw(st.sampled_from(("lot A", "packed by Xaver Quirin"))), 6, since, ended_at)
+    kind, cause = draw(st.sampled_from(((CauseKind.LOT, "A"), (CauseKind.PACKED_BY, "Xaver Quirin"))))
+    return CohortMark("R-02", kind, cause, 6, since, ended_at)
 
 
 @st.composite

@@ -117,7 +117,7 @@ def test_a_tag_that_lay_at_the_bench_all_day_was_heard_while_it_was_packed(town:
         said("p", "packed", packed, slot=1),
     )
     with town.house.work() as (tx, now):
-        facts = answers.collect(tx, "T-1", now)
+        facts = answers.collect(tx, "T-1", SOLO, now)
         _, weighed = answers.weighing(tx, "T-1", SOLO, now)
     assert len(facts.heard) < 20
     [step] = [each for each in weighed.steps if each.step == "packed"]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, insert, update
 
-from server.rules.cohorts import CauseKind
+from server.rules.causes import CauseKind
 from server.rules.policy import SOLO
 from server.service import answers
 from server.store import cohorts
@@ -69,7 +69,7 @@ def test_a_cohort_ends_when_its_orders_are_out_of_sight(warehouse: Engine) -> No
         tx.execute(update(orders).where(orders.c.number.like("LATE%")).values(placed_at=NOW - timedelta(days=100)))
     assert sweep_cohorts(warehouse, SOLO, later) == 6
     with transaction(warehouse) as tx:
-        assert cohorts.count_living(tx) == 0
+        assert cohorts.living(tx) == ()
         _, weighing = answers.weighing(tx, "LATE-0", SOLO, later)
         assert "R-26" not in {finding.rule.id for finding in weighing.findings}
         assert "R-26" in {finding.rule.id for finding in weighing.cleared}

@@ -1,4 +1,4 @@
-"""Tables of what people and machines are busy with: 0003_work.sql."""
+"""Cohorts: one mistake behind many orders. 0003_cohorts.sql."""
 
 from __future__ import annotations
 
