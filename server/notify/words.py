@@ -67,6 +67,13 @@ def _password_reset(payload: Payload, zone: str) -> Letter:
     )
 
 
+def _order_letter(payload: Payload, zone: str) -> Letter:
+    return Letter(
+        f"Your order {payload['number']}",
+        f"{payload['text']}\n\nWhat was said of your order, and what shows it: {payload['url']}",
+    )
+
+
 def _channel_test(payload: Payload, zone: str) -> Letter:
     return Letter("This is what a message from us looks like", f"You asked for this test. {payload['url']}")
 
@@ -76,6 +83,7 @@ _KINDS: Final[Mapping[str, Callable[[Payload, str], Letter]]] = {
     "found_message": _found_message,
     "transfer_offer": _transfer_offer,
     "password_reset": _password_reset,
+    "order_letter": _order_letter,
     "channel_test": _channel_test,
 }
 

@@ -1,4 +1,6 @@
-"""Letters that carry a secret link: the link lies encrypted in the queue, because whoever reads it can sign in."""
+"""Letters to people: to an order's customer, and those with a secret link, which lies encrypted in the queue, because
+whoever reads it can sign in.
+"""
 
 from __future__ import annotations
 
@@ -31,3 +33,9 @@ def send_reset(tx: Connection, house: House, link: ResetLink | None, now: dateti
     payload = {"until": link.expires_at.isoformat(), "sealed_url": base64.b64encode(sealed).decode()}
     once = f"password_reset:{link.account.no}:{link.expires_at.timestamp()}"
     lost.add_notice(tx, NewNotice(link.account.no, None, "password_reset", once, payload), now)
+
+
+def write_customer(tx: Connection, number: str, text: str, once: str, base_url: str, now: datetime) -> bool:
+    """Queue a letter to whoever placed the order; False if the one of this name (`once`) was queued before."""
+    payload = {"number": number, "text": text, "url": f"{base_url}/o/{number}"}
+    return lost.add_notice(tx, NewNotice(None, None, "order_letter", once, payload, order_number=number), now)

@@ -41,13 +41,16 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class NewNotice:
-    """News for an account. `once` names it: the second of one name is not written. No channel: its e-mail."""
+    """News for an account, or for an order's customer. `once` names it: the second of one name is not written. No
+    channel: to their e-mail address.
+    """
 
     account_no: int | None
     channel_no: int | None
     kind: str
     once: str
     payload: Mapping[str, object]
+    order_number: str | None = None
 
 
 # --- Marks -------------------------------------------------------------------------------------------------
@@ -89,6 +92,7 @@ def add_notice(tx: Connection, notice: NewNotice, now: datetime) -> bool:
     """Put a notice into the queue; False if the same news is there already."""
     row = {
         "account_no": notice.account_no,
+        "order_number": notice.order_number,
         "channel_no": notice.channel_no,
         "kind": notice.kind,
         "once": notice.once,

@@ -8,12 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, or_, select, update
 
-from server.store.tables import accounts, channels, notices
+from server.store.tables import accounts, channels, notices, orders
 
 
 @dataclass(frozen=True, slots=True)
 class DueNotice:
-    """One notice with its reader. Without a channel it goes to the account's own e-mail address."""
+    """One notice with its reader. Without a channel it goes to the account's, or the order's, own e-mail address."""
 
     no: int
     kind: str
@@ -37,13 +37,14 @@ def due(tx: Connection, now: datetime, limit: int) -> tuple[DueNotice, ...]:
             notices.c.kind,
             notices.c.payload,
             notices.c.tries,
-            accounts.c.email,
-            accounts.c.zone,
+            func.coalesce(accounts.c.email, orders.c.email),
+            func.coalesce(accounts.c.zone, orders.c.ship_to["zone"].astext, orders.c.zone),
             channels.c.kind.label("channel_kind"),
             channels.c.address,
             channels.c.secret,
         )
-        .join(accounts, accounts.c.no == notices.c.account_no)
+        .outerjoin(accounts, accounts.c.no == notices.c.account_no)
+        .outerjoin(orders, orders.c.number == notices.c.order_number)
         .outerjoin(channels, channels.c.no == notices.c.channel_no)
         .where(
             notices.c.due_at <= now,

@@ -180,7 +180,8 @@ notices = Table(
     metadata,
     big_number(),
     ref("account_no", "accounts.no", null=True),
-    ref("channel_no", "channels.no", null=True),  # none: to the account's own e-mail address
+    ref("order_number", "orders.number", null=True),  # to its customer, who may have no account
+    ref("channel_no", "channels.no", null=True),  # none: to the account's or the order's own e-mail address
     words("kind"),
     words("once", unique=True),  # the same news is told once
     document("payload"),
@@ -190,6 +191,7 @@ notices = Table(
     words("last_error", null=True),
     moment("sent_at", null=True),
     moment("given_up_at", null=True),
+    CheckConstraint("num_nonnulls(account_no, order_number) = 1", name="reader"),
     Index("ix_notices_due", "due_at", postgresql_where=text("sent_at is null and given_up_at is null")),
 )
 

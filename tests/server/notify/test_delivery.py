@@ -22,9 +22,12 @@ from sqlalchemy import Engine, insert, select, update
 
 from server.notify.deliver import NOTICES, RETRY_AFTER, Doors, deliver_due
 from server.notify.mail import Mailer
+from server.service.letters import write_customer
 from server.service.webhook_address import UnsafeAddressError, safe_target
+from server.store import orders
 from server.store.db import transaction
 from server.store.lost import NewNotice, add_channel, add_notice, remove_channel
+from server.store.orders import StoredOrder
 from server.store.tables import accounts, notices
 
 NOW = datetime(2026, 11, 22, 13, 10, tzinfo=UTC)
@@ -125,6 +128,33 @@ def test_a_letter_arrives_once_in_its_readers_time_and_without_a_place(
     assert letter["subject"] == "Your lost tag “Bicycle” was heard"
     assert "Sun 22 Nov 2026, 14:10 (Europe/Berlin)" in letter.get_content()
     assert letter["message-id"] == f"<notice-{row(engine).no}@hearsight>"
+
+
+def test_a_letter_about_an_order_goes_to_whoever_placed_it(engine: Engine, mailbox: Mailbox) -> None:
+    """They may have no account."""
+    order = StoredOrder(
+        "T-1",
+        "ann@example.com",
+        "Ann",
+        None,
+        {"country": "US"},
+        NOW,
+        "America/New_York",
+        None,
+        "standard",
+        "shop",
+        NOW,
+        (),
+    )
+    with transaction(engine) as tx:
+        orders.add(tx, order)
+        assert write_customer(tx, "T-1", "Your money is back.", "remedy:1", "https://tags.example", NOW)
+        assert not write_customer(tx, "T-1", "Your money is back.", "remedy:1", "https://tags.example", NOW)
+    assert deliver_due(engine, doors(Mailer(mailbox.url, "tags@example.org")), lambda: NOW).sent == 1
+    [(to, letter)] = mailbox.letters
+    assert (to, letter["subject"]) == (["ann@example.com"], "Your order T-1")
+    assert "Your money is back." in letter.get_content()
+    assert "https://tags.example/o/T-1" in letter.get_content()
 
 
 def test_a_mail_server_that_is_away_is_tried_again_and_in_the_end_given_up(engine: Engine, account: int) -> None:
