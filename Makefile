@@ -21,8 +21,8 @@ setup: ## everything for working on Hearsight, into .venv/ (instant when nothing
 setup-demo:
 	@tools/setup demo
 
-demo: setup-demo ## play the stories on the running product: pages on http://127.0.0.1:8000
-	@exec $(PY) -m demo
+demo: setup-demo ## play the stories on the running product: pages on http://127.0.0.1:8000 (TODAY=T=2016-12-02 stops story T there)
+	@exec $(PY) -m demo $(addprefix --today ,$(TODAY))
 
 demo-clean: ## remove what the demo made (HEARSIGHT_DATA, default .hearsight/)
 	@tools/demo-clean

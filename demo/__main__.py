@@ -6,6 +6,7 @@ bleak. Data stay under HEARSIGHT_DATA (.hearsight); `make demo-clean` removes th
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Final, ParamSpec, TypeVar
@@ -45,9 +46,7 @@ class Stopped(Exception):  # noqa: N818 - no error: somebody wants to stop
 
 def main() -> int:
     """Runs the demo until it is stopped; returns the exit code."""
-    if sys.argv[1:]:  # it takes no options: asked for help, or anything else, it must not start
-        print(f"usage: python -m demo\n\n{__doc__}")
-        return 0 if sys.argv[1] in {"-h", "--help"} else 2
+    days = _days()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     console = Console(highlight=False)
@@ -57,7 +56,7 @@ def main() -> int:
         _check_machine(int(port))
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         with Mailbox(data / "letters") as mailbox, Programs(data / "logs") as programs:
-            _play(console, data, port, mailbox, programs)
+            _play(console, data, port, days, mailbox, programs)
     except Stopped:
         console.print(
             "\nStopped; everything has ended. The data stay: `make demo` goes on, `make demo-clean` removes.",
@@ -71,7 +70,31 @@ def main() -> int:
     return 0
 
 
-def _play(console: Console, data: Path, port: str, mailbox: Mailbox, programs: Programs) -> None:
+def _days() -> dict[str, date]:
+    """What was asked for at the command line: the day of a story that is today."""
+    parser = argparse.ArgumentParser(
+        "python -m demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--today", action="append", default=[], metavar="STORY=DAY", type=_day_of_story,
+        help="let a day of a story be today instead of its last one, as T=2016-12-02; the first start decides",
+    )  # fmt: skip
+    return dict(parser.parse_args().today)
+
+
+def _day_of_story(text: str) -> tuple[str, date]:
+    letter, _, day = text.partition("=")
+    if letter not in STORIES:
+        raise argparse.ArgumentTypeError(f"the demo plays the stories {' and '.join(STORIES)}")
+    try:
+        return letter, date.fromisoformat(day)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"no day: {day!r}; write it like T=2016-12-02") from None
+
+
+def _play(
+    console: Console, data: Path, port: str, days: Mapping[str, date], mailbox: Mailbox, programs: Programs
+) -> None:
     base_url = f"http://127.0.0.1:{port}"
     env = {"HEARSIGHT_DATA": str(data / "server"), "HEARSIGHT_PORT": port, "HEARSIGHT_SMTP_URL": mailbox.url}
     setup = Setup(data, env, base_url, Memory(data / "demo.json"))
@@ -82,7 +105,7 @@ def _play(console: Console, data: Path, port: str, mailbox: Mailbox, programs: P
         steps = _Steps(bar)
         steps.do("the server: PostgreSQL, broker, ingest, pages", _start_server, programs, env, base_url)
         console.print(f"  The pages are up already: {base_url}", style="bold")
-        stories = [_remembered(setup, letter, now) for letter in STORIES]
+        stories = [_remembered(setup, letter, days.get(letter), now) for letter in STORIES]
         steps.do("people, keys, gateways", _introduce, setup, stories)
         for each in stories:
             title = f"story {each.path.stem}: {each.raw['story']['title'].lower()}"
@@ -114,10 +137,11 @@ def _introduce(setup: Setup, stories: list[story.Story]) -> None:
     setup.places(stories)
 
 
-def _remembered(setup: Setup, letter: str, now: datetime) -> story.Story:
+def _remembered(setup: Setup, letter: str, day: date | None, now: datetime) -> story.Story:
     """The story as it was shifted at the first start: facts do not move on when the demo is started again."""
     first: str = setup.memory.once("began", now.isoformat)
-    return story.read(letter, datetime.fromisoformat(first))
+    today: str | None = setup.memory.once(f"today {letter}", lambda: day and day.isoformat())
+    return story.read(letter, datetime.fromisoformat(first), date.fromisoformat(today) if today else None)
 
 
 def _check_machine(port: int) -> None:

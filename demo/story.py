@@ -1,7 +1,8 @@
 """A story file as what people said: the order and its statements as requests, shifted by whole weeks.
 
-Whole weeks keep weekdays, so business days stay business days; the last day falls on today or up to six days before
-it. What lies after now is not said (a replay tells the past), and acts marked `live` are played for real.
+Whole weeks keep weekdays, so business days stay business days; the last day, or another that is asked for, falls on
+today or up to six days before it. What lies after now is not said (a replay tells the past), and acts marked `live`
+are played for real.
 """
 
 from __future__ import annotations
@@ -103,12 +104,12 @@ class Story:
         return payload
 
 
-def read(letter: str, now: datetime) -> Story:
-    """The story of this letter, its last day shifted to today or shortly before."""
+def read(letter: str, now: datetime, until: date | None = None) -> Story:
+    """The story of this letter, shifted so that its last day, or the day `until`, is today or shortly before."""
     path = STORIES / f"{letter}.toml"
     raw = tomllib.loads(path.read_text())
     today = now.astimezone(ZoneInfo(raw["story"]["zone"])).date()
-    return Story(path, raw, (today - raw["story"]["last_day"]).days // 7)
+    return Story(path, raw, (today - (until or raw["story"]["last_day"])).days // 7)
 
 
 def _slot(raw: Mapping[str, Any]) -> Json:
