@@ -10,7 +10,7 @@ from typing import Protocol
 from fastapi import FastAPI
 
 from server.service.house import House
-from server.web import errors, pages
+from server.web import document, errors, pages
 from server.web.api import PREFIX, health, router
 from server.web.errors import Breakage
 from server.web.headers import SecurityHeaders
@@ -68,4 +68,5 @@ def create_app(house: House, beside: Callable[[House], Beside] | None = None) ->
     app.include_router(router())
     app.include_router(health.router)
     pages.install(app)
+    document.install(app)
     return app

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 from sqlalchemy import Connection
 
 from server.rules.authority import STAFF, Role
@@ -81,7 +81,7 @@ class CustomerOf(Access):
     def __init__(self) -> None:
         super().__init__(*Role, "order_link")
 
-    def __call__(self, request: Request, number: str) -> OrderReader:
+    def __call__(self, request: Request, number: Annotated[str, Path(examples=["T-1001"])]) -> OrderReader:
         house = house_of(request)
         token = request.headers.get(LINK_HEADER) or request.query_params.get("link")
         if token:

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from server.rules.authority import Role
 from server.service import accounts, letters, people
 from server.store.accounts import Account
-from server.web.api.models import Body, Email, Line, Zone, refusals
+from server.web.api.models import Body, Email, Line, Zone, example, refusals
 from server.web.auth import Operator
 from server.web.deps import TheHouse
 
@@ -19,6 +19,8 @@ router = APIRouter(prefix="/accounts", tags=["accounts"])
 
 class NewAccount(Body):
     """Somebody new and their role."""
+
+    model_config = example(email="ash@example.com", role="agent", name="Ash", zone="America/New_York")
 
     email: Email
     role: Role

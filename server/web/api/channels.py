@@ -9,20 +9,22 @@ from pydantic import Field
 
 from server.service import channels
 from server.service.channels import ChannelView, NewChannel
-from server.web.api.models import Body, Done, refusals
+from server.web.api.models import Body, Done, example, refusals
 from server.web.auth import Owner
 from server.web.deps import Rates, TheHouse
 
 router = APIRouter(prefix="/channels", tags=["channels"])
-Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
+Number = Annotated[int, Path(ge=1, le=2**31 - 1, examples=[7])]
 _ALWAYS = ("sign_in_needed", "not_yours")
 
 
 class AddChannel(Body):
     """An e-mail address, or the https address of a webhook (Standard Webhooks)."""
 
+    model_config = example(kind="webhook", address="https://example.com/hooks/tags")
+
     kind: Literal["email", "webhook"]
-    address: Annotated[str, Field(min_length=3, max_length=512, examples=["https://example.com/hooks/tags"])]
+    address: Annotated[str, Field(min_length=3, max_length=512)]
 
 
 @router.get("", responses=refusals(*_ALWAYS))

@@ -12,7 +12,7 @@ from server.service.claims import ClaimView
 from server.service.receipts import Activated, OwnerProof
 from server.service.refusals import refuse
 from server.store import keys
-from server.web.api.models import Body, ClaimInPath, refusals
+from server.web.api.models import Body, ClaimInPath, example, refusals
 from server.web.auth import Owner
 from server.web.deps import Rates, TheHouse
 from wire.command import MAX_CANDIDATES
@@ -24,11 +24,15 @@ _ALWAYS = ("sign_in_needed", "not_yours", "claim_unknown")
 class Code(Body):
     """The code from the box, as it was typed."""
 
-    code: Annotated[str, Field(max_length=64, repr=False, examples=["ABCDE-FGHJK-MNPQR-STVWX-YZ012-34"])]
+    model_config = example(code="ABCDE-FGHJK-MNPQR-STVWX-YZ012-34")
+
+    code: Annotated[str, Field(max_length=64, repr=False)]
 
 
 class Candidates(Body):
     """The newest P frame of each address that is heard now, strongest first, in hexadecimal."""
+
+    model_config = example(frames=["00" * 24])
 
     frames: Annotated[list[Annotated[str, Field(pattern="^[0-9a-fA-F]{48}$")]], Field(max_length=MAX_CANDIDATES)]
 
@@ -44,6 +48,8 @@ class Nonce(Body):
 
     `cleared`: the write of step `clear` was accepted by the tag, and this is a new nonce.
     """
+
+    model_config = example(nonce="00" * 8, owner_public_key="00" * 32)
 
     nonce: Annotated[str, Field(pattern="^[0-9a-fA-F]{16}$")]
     owner_public_key: Annotated[str | None, Field(pattern="^[0-9a-fA-F]{64}$")] = None
@@ -61,12 +67,16 @@ class Write(Body):
 class Answer(Body):
     """The 91 bytes that the tag answered; `owner_signature`: by the client's own key, over the challenge."""
 
+    model_config = example(answer="00" * 91, owner_signature="00" * 64)
+
     answer: Annotated[str, Field(pattern="^[0-9a-fA-F]{182}$")]
     owner_signature: Annotated[str | None, Field(pattern="^[0-9a-fA-F]{128}$")] = None
 
 
 class Carry(Body):
     """Which gateway is near the tag; without a name the one that heard it last."""
+
+    model_config = example(gateway="home-elm")
 
     gateway: Annotated[str | None, Field(max_length=32)] = None
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from server.service import lost
 from server.service.lost import FoundPage
-from server.web.api.models import Body, Done, Line, refusals
+from server.web.api.models import Body, Done, Line, example, refusals
 from server.web.auth import Anybody
 from server.web.deps import Address, Rates, TheHouse
 
@@ -19,6 +19,8 @@ FoundCode = Annotated[str, Path(pattern="^[A-Za-z0-9-]{4,32}$", examples=["7KQ2M
 
 class FinderWrites(Body):
     """What the finder wants to say, and how to reach them if they like."""
+
+    model_config = example(message="It hangs on the fence of the school.", contact="+1 555 0117")
 
     message: Annotated[str, Field(min_length=1, max_length=2000)]
     contact: Line = ""

@@ -20,7 +20,7 @@ from server.service.ingest_health import IngestHealth, ingest_health
 from server.service.refusals import refuse
 from server.store import coverage, keys
 from server.store.gateways import NewSite
-from server.web.api.models import Body, Done, Line, Zone, refusals
+from server.web.api.models import Body, Done, Line, Zone, example, refusals
 from server.web.auth import Anybody, Operator, Staff
 from server.web.deps import Address, Rates, TheHouse
 from wire.batch import GatewayClass as WireClass
@@ -44,6 +44,10 @@ class Stands(Body):
 class GatewayIn(Body):
     """A gateway to be enrolled. `owner`: who runs it, needed unless it is our own."""
 
+    model_config = example(
+        gateway="dock-1", gateway_class="own_site", site="main", place={"lat": 39.95, "lon": -75.16, "accuracy_m": 20}
+    )
+
     gateway: Annotated[str, Field(max_length=32)]
     gateway_class: GatewayClass
     owner: Line = ""
@@ -53,6 +57,11 @@ class GatewayIn(Body):
 
 class SiteIn(Body):
     """One of our own sites. Calendar: pickups [{weekday, at}], pickup_grace_s, workdays, holidays, cutoff, services."""
+
+    model_config = example(
+        site="main", name="Main warehouse", zone="America/New_York", lat=39.95, lon=-75.16,
+        calendar={"cutoff": "14:00:00", "pickups": [{"weekday": 0, "at": "17:00:00"}], "holidays": ["2026-12-25"]},
+    )  # fmt: skip
 
     site: Annotated[str, Field(max_length=32)]
     name: Line

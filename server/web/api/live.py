@@ -21,7 +21,9 @@ from server.web.deps import TheHouse, live_of
 from server.web.stream import Reading, Stream
 
 router = APIRouter(tags=["tags"])
-LastId = Annotated[str, Header(alias="Last-Event-ID", max_length=64, description="The id of the last event seen.")]
+LastId = Annotated[
+    str, Header(alias="Last-Event-ID", max_length=64, description="That of the last event seen.", examples=["8f1c-42"])
+]
 
 
 class EventStream(StreamingResponse):

@@ -32,6 +32,7 @@ def _zone(name: str) -> str:
     return name
 
 
+_NOON: Final = "2026-11-22T12:00:00Z"
 Moment = Annotated[AwareDatetime, AfterValidator(_utc), Field(description="ISO 8601 with an offset; kept in UTC.")]
 Zone = Annotated[str, Field(max_length=64, examples=["America/New_York"]), AfterValidator(_zone)]
 Line = Annotated[str, Field(max_length=200)]
@@ -42,9 +43,10 @@ OrderNumber = Annotated[str, Field(max_length=64, pattern=ORDER_NUMBER, examples
 
 Serial = Annotated[int, Path(ge=0, le=MAX_SERIAL, examples=[1099511627])]
 NumberInPath = Annotated[str, Path(max_length=64, pattern=ORDER_NUMBER, examples=["T-1001"])]
-ClaimInPath = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
-FromAt = Annotated[Moment, Query(alias="from", description="ISO 8601 with an offset.")]
-ToAt = Annotated[Moment, Query(alias="to")]
+TransferInPath = Annotated[str, Path(pattern="^[0-9a-f]{32}$", examples=["5f0c6e0b8d7a4b0e9c1d2a3b4c5d6e7f"])]
+ClaimInPath = Annotated[str, Path(pattern="^[0-9a-f]{32}$", examples=["5f0c6e0b8d7a4b0e9c1d2a3b4c5d6e7f"])]
+FromAt = Annotated[Moment, Query(alias="from", description="ISO 8601 with an offset.", examples=[_NOON])]
+ToAt = Annotated[Moment, Query(alias="to", examples=["2026-11-22T18:00:00Z"])]
 
 
 def plain(value: Any) -> Any:
@@ -71,6 +73,11 @@ class Body(BaseModel):
     @classmethod
     def _plain(cls, value: Any) -> Any:
         return plain(value)
+
+
+def example(**body: Any) -> ConfigDict:
+    """A body as somebody would send it, for the description of the API; a test holds it against the model."""
+    return ConfigDict(json_schema_extra={"examples": [body]})
 
 
 class ErrorWords(BaseModel):

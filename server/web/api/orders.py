@@ -17,7 +17,7 @@ from server.service.house import House
 from server.service.orders import Recorded, Said
 from server.store import keys
 from server.store.orders import StoredOrder, StoredSlot
-from server.web.api.models import Body, Email, Line, Moment, NumberInPath, OrderNumber, Zone, refusals
+from server.web.api.models import Body, Email, Line, Moment, NumberInPath, OrderNumber, Zone, example, refusals
 from server.web.auth import Anybody, Customer, Staff
 from server.web.deps import Address, Rates, TheHouse
 
@@ -66,6 +66,13 @@ class LineIn(Body):
 class OrderIn(Body):
     """An order as it was placed. Recording the same order again changes nothing."""
 
+    model_config = example(
+        number="T-1001", email="ann@example.com", customer_name="Ann Example", placed_at="2026-11-16T09:30:00-05:00",
+        zone="America/New_York", site="main", profile="us_ftc",
+        ship_to={"country": "US", "region": "FL", "postcode": "33101", "city": "Miami", "zone": "America/New_York"},
+        lines=[{"sku": "TAG-2", "title": "Pet tag", "slots": [{"personalisation": "BISCUIT", "lead_time_bd": 10}, {}]}],
+    )  # fmt: skip
+
     number: OrderNumber
     email: Email
     customer_name: Line
@@ -104,11 +111,23 @@ class StatementIn(Body):
 class StatementsIn(Body):
     """What was said; all of it is recorded, or nothing."""
 
+    model_config = example(
+        statements=[
+            {
+                "key": "label-1", "kind": "label_printed", "said_at": "2026-11-17T10:00:00-05:00", "by": "bench 2",
+                "source": "warehouse", "slot": 1,
+                "payload": {"carrier": "UPS", "number": "1Z999AA10312345670", "service": "ground"},
+            }
+        ]
+    )  # fmt: skip
+
     statements: Annotated[list[StatementIn], Field(min_length=1, max_length=500)]
 
 
 class ViewIn(Body):
     """The e-mail address that the order was placed with."""
+
+    model_config = example(email="ann@example.com")
 
     email: Email
 

@@ -13,7 +13,7 @@ from server.service import accounts, letters, people
 from server.service.accounts import SignedIn
 from server.store import accounts as account_store
 from server.store.accounts import ApiToken
-from server.web.api.models import Body, Done, Email, Line, Moment, Secret, Zone, refusals
+from server.web.api.models import Body, Done, Email, Line, Moment, Secret, Zone, example, refusals
 from server.web.auth import COOKIE, Anybody
 from server.web.auth import SignedIn as Signed
 from server.web.deps import Address, Rates, TheHouse
@@ -24,12 +24,16 @@ router = APIRouter(tags=["session"])
 class SignIn(Body):
     """Who signs in."""
 
+    model_config = example(email="ann@example.com", password="correct horse battery")  # noqa: S106
+
     email: Email
     password: Secret
 
 
 class NewPassword(Body):
     """The old password and the new one."""
+
+    model_config = example(old="correct horse battery", new="staple correct horse")
 
     old: Secret
     new: Secret
@@ -38,11 +42,15 @@ class NewPassword(Body):
 class ResetAsked(Body):
     """Whose password is to be set anew."""
 
+    model_config = example(email="ann@example.com")
+
     email: Email
 
 
 class ResetDone(Body):
     """The token of the reset link, and the new password."""
+
+    model_config = example(token="from-the-link", password="staple correct horse")  # noqa: S106
 
     token: Secret
     password: Secret
@@ -50,6 +58,8 @@ class ResetDone(Body):
 
 class SignUp(Body):
     """A new customer. The account begins with the link that is mailed to the address."""
+
+    model_config = example(email="ann@example.com", name="Ann", zone="Europe/Berlin")
 
     email: Email
     name: Line = ""
@@ -59,12 +69,16 @@ class SignUp(Body):
 class Profile(Body):
     """One's own name and zone."""
 
+    model_config = example(name="Ann", zone="Europe/Berlin")
+
     name: Line
     zone: Zone
 
 
 class NewToken(Body):
     """What the token is for, and until when it works (for ever if not said)."""
+
+    model_config = example(name="the script on my laptop", expires_at="2027-01-01T00:00:00Z")
 
     name: Line
     expires_at: Moment | None = None
@@ -157,7 +171,7 @@ def new_token(body: NewToken, house: TheHouse, who: Signed) -> ShownOnce:
 
 
 @router.delete("/tokens/{no}", responses=refusals("sign_in_needed", "token_unknown", "csrf"))
-def revoke_token(no: Annotated[int, Path(ge=1, le=2**31 - 1)], house: TheHouse, who: Signed) -> Done:
+def revoke_token(no: Annotated[int, Path(ge=1, le=2**31 - 1, examples=[7])], house: TheHouse, who: Signed) -> Done:
     """Revoke one of one's own tokens: it works no more from now on."""
     with house.work() as (tx, now):
         accounts.revoke_api_token(tx, who, no, now)

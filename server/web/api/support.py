@@ -21,11 +21,15 @@ from server.web.deps import TheHouse
 router = APIRouter(tags=["support"])
 _STAFF = ("sign_in_needed", "not_yours")
 Typed = Annotated[str, Field(min_length=1, max_length=finding.QUERY_MAX), AfterValidator(plain)]
+Question = Annotated[Typed, Query(description="Anything.", examples=["T-1001"])]
+Subject = Annotated[
+    Typed, Query(description="Such as order:T-1001, tag:1099511627 or gateway:dock-1.", examples=["order:T-1001"])
+]
 Auditor = Annotated[Caller, Depends(only(Role.LEAD, Role.SUPERVISOR, Role.FINANCE, Role.OPERATOR))]
 
 
 @router.get("/find", responses=refusals(*_STAFF))
-def find(q: Annotated[Typed, Query(description="Anything.")], house: TheHouse, who: Staff) -> Found:
+def find(q: Question, house: TheHouse, who: Staff) -> Found:
     """Read what was typed in every way that fits: order, tag, QR address, e-mail, carrier's number, gateway."""
     with house.work() as (tx, now):
         found = finding.find(tx, q, house.policy, now)
@@ -50,7 +54,7 @@ def life(serial: Serial, house: TheHouse, who: Staff) -> TagLife:
 
 @router.get("/audit", responses=refusals(*_STAFF))
 def audit(
-    subject: Annotated[Typed, Query(description="Such as order:T-1001, tag:1099511627 or gateway:dock-1.")],
+    subject: Subject,
     house: TheHouse,
     _: Auditor,
 ) -> tuple[Entry, ...]:

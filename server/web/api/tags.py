@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 from pydantic import Field
 
 from server.service import lost, owning, whereabouts
 from server.service.owning import Offer
 from server.service.receipts import Activated
 from server.service.whereabouts import LostState, TagAnswer, TagHistory
-from server.web.api.models import Body, Done, Email, FromAt, Line, Serial, Text, ToAt, refusals
+from server.web.api.models import Body, Done, Email, FromAt, Line, Serial, Text, ToAt, TransferInPath, example, refusals
 from server.web.auth import Owner
 from server.web.deps import Rates, TheHouse
 
@@ -22,11 +22,15 @@ _ALWAYS = ("sign_in_needed", "not_yours", "tag_unknown")
 class Named(Body):
     """The owner's own word for a tag."""
 
+    model_config = example(name="Bicycle")
+
     name: Annotated[str, Field(min_length=1, max_length=80)]
 
 
 class Lost(Body):
     """What a finder reads. Both are shown to anybody who has the tag in hand."""
+
+    model_config = example(message="My red bicycle. Thank you!", contact="ann@example.com")
 
     message: Text = ""
     contact: Line = ""
@@ -34,6 +38,8 @@ class Lost(Body):
 
 class HandOver(Body):
     """Who is to have the tag."""
+
+    model_config = example(to_email="bob@example.com")
 
     to_email: Email
 
@@ -102,7 +108,11 @@ def transfers(house: TheHouse, who: Owner) -> tuple[Offer, ...]:
 
 
 @router.post("/transfers/{transfer_id}/accept", responses=refusals("sign_in_needed", "not_yours", "transfer_unknown"))
-def accept(transfer_id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")], house: TheHouse, who: Owner) -> TagAnswer:
+def accept(
+    transfer_id: TransferInPath,
+    house: TheHouse,
+    who: Owner,
+) -> TagAnswer:
     """Take a tag over: from now on only the caller sees where it is."""
     with house.work() as (tx, now):
         serial = owning.accept(tx, who, transfer_id, now)

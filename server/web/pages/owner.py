@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from server.refusal import Refusal
@@ -15,13 +14,12 @@ from server.service.caller import Caller
 from server.service.house import House
 from server.service.receipts import Activated
 from server.service.refusals import refuse
-from server.web.api.models import FIRST_YEAR, LAST_YEAR, ClaimInPath, Serial
+from server.web.api.models import FIRST_YEAR, LAST_YEAR, ClaimInPath, Serial, TransferInPath
 from server.web.auth import Owner
 from server.web.deps import Rates, TheHouse
 from server.web.pages.render import Form, go, page
 
 router = APIRouter(include_in_schema=False)
-TransferInPath = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 # The last step of a claim is one of these while a carrier is at work.
 UNDER_WAY = ("code_accepted", "heard", "clearing", "asked")
 
