@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import text
 
 from server.rules.authority import Role
-from server.web.auth import COOKIE
 from tests.server.web.streams import Web, heard, until
+from tests.server.web.tabs import PATIENCE_MS, tab
 from tests.server.web.town import PASSWORD, Somebody, Tag, Town
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-PATIENCE_MS = 30_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as play:
-        made = play.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-        )
-        yield made
-        made.close()
 
 
 @pytest.fixture
@@ -40,24 +25,6 @@ def tag(town: Town, ann: Somebody) -> Tag:
     made = town.tag()
     town.claim(ann, made)
     return made
-
-
-@contextmanager
-def tab(browser: Browser, web: Web, town: Town, who: Somebody, *, width: int = 1280, js: bool = True) -> Iterator[Page]:
-    """A signed-in reader's tab. Whatever the browser complains of stands in `page.wrong`."""
-    who.post("/session", {"email": who.email, "password": PASSWORD}, headers={"authorization": ""})
-    cookie = town.client.cookies[COOKIE]
-    town.client.cookies.clear()
-    context = browser.new_context(viewport={"width": width, "height": 900}, java_script_enabled=js)
-    context.add_cookies([{"name": COOKIE, "value": cookie, "url": f"http://127.0.0.1:{web.port}"}])
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE_MS)
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    yield page
-    context.close()
-    assert [line for line in wrong if "ERR_" not in line and "status of 401" not in line] == []
 
 
 def shows(page: Page, selector: str, words: str) -> None:
