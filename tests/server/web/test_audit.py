@@ -1,0 +1,40 @@
+"""Whoever of staff looks at a customer's order or tag leaves a trace, by every way there is to look."""
+
+from __future__ import annotations
+
+import pytest
+
+from server.rules.authority import Role
+from tests.server.web.test_access import PAGES, STAFF, TABLE
+from tests.server.web.test_orders import refuted
+from tests.server.web.town import Town
+
+# Ways to look at one order or one tag; what they are followed by may be anything.
+LOOKS = sorted(
+    route
+    for route, allowed in (TABLE | PAGES).items()
+    if route.startswith("GET ")
+    and allowed & STAFF
+    and ("{number}" in route or ("tag" in route and "{serial}" in route))
+)
+NUMBER = "T-1"
+
+
+def test_there_are_ways_to_look() -> None:
+    assert "GET /api/v1/orders/{number}" in LOOKS
+    assert "GET /s/tag/{serial}" in LOOKS
+
+
+@pytest.mark.parametrize("route", LOOKS)
+def test_every_look_is_written_down(town: Town, route: str) -> None:
+    _, tag = refuted(town)
+    who = town.staff(Role.AGENT)
+    reader = town.staff(Role.SUPERVISOR)
+    path = route.removeprefix("GET ").format(number=NUMBER, serial=tag.serial)
+    answer = town.client.get(path, headers=who.headers())
+    assert answer.status_code == 200, answer.text
+    subject = f"order:{NUMBER}" if "{number}" in route else f"tag:{tag.serial}"
+    entries = reader.get("/audit", params={"subject": subject})
+    assert [(each["actor"], each["action"]) for each in entries if each["actor"] == who.email] == [
+        (who.email, "viewed")
+    ]
