@@ -7,7 +7,7 @@ carrier's scans that belong to this parcel, fresh sightings at our sites and awa
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -154,16 +154,16 @@ class Case:
 
     def covered(self, slot: SlotCase, since: datetime) -> bool:
         """True if somebody could have seen it from then on: a carrier its label, or our healthy gateways its beacon."""
-        if slot.labels:
-            return True
+        return bool(slot.labels) or any(self.moment.passed(at) for at in self.listening(slot, since))
+
+    def listening(self, slot: SlotCase, since: datetime) -> Iterator[datetime]:
+        """From when on each of our gateways could have heard its beacon, of those healthy at some time after `since`."""
         if slot.unit is None or slot.unit.beacon_mode is BeaconMode.SILENT:
-            return False
+            return
         ours = {g.id for g in self.facts.gateways if g.gateway_class is GatewayClass.OWN_SITE}
-        return any(
-            self.moment.passed(max(up.from_at, since)) and (up.to_at is None or up.to_at > since)
-            for up in self.facts.healthy
-            if up.gateway in ours
-        )
+        for up in self.facts.healthy:
+            if up.gateway in ours and (up.to_at is None or up.to_at > since):
+                yield max(up.from_at, since)
 
 
 def lay_out(facts: OrderFacts, policy: Policy, moment: Moment, with_disputed: bool = False) -> Case:

@@ -15,18 +15,21 @@ from server.rules.tracking.decode import decode
 
 
 def find(case: Case) -> Iterable[Found]:
-    """One per slot and number, since the words that name the other place, until another number or the tag at home."""
+    """One per slot and number, whichever of its units bears it, since the words that name the other place, until another
+    number or the tag at home.
+    """
     ship_to = case.facts.order.ship_to
     if ship_to is None or not ship_to.postcode:
         return
     for units in case.units:
+        by_number: dict[str, list[Found]] = {}
         for unit in units:
-            by_number: dict[str, list[Found]] = {}
-            for said, number, postcode in _named(unit):
+            for said, number, postcode in _named(case, unit):
                 if differs(ship_to, postcode):
-                    by_number.setdefault(number, []).append(_found(case, unit, said, number, postcode))
-            for found in by_number.values():
-                yield from earliest(ended(unit, each) for each in found)
+                    found = _found(case, unit, said, number, postcode)
+                    by_number.setdefault(number, []).append(ended(unit, found))
+        for of_number in by_number.values():
+            yield from earliest(of_number)
 
 
 def differs(ship_to: ShipTo, postcode: str) -> bool:
@@ -41,9 +44,9 @@ def _plain(postcode: str) -> str:
     return re.sub(r"[^0-9A-Z]", "", postcode.upper())
 
 
-def _named(unit: SlotCase) -> Iterator[tuple[Statement, str, str]]:
+def _named(case: Case, unit: SlotCase) -> Iterator[tuple[Statement, str, str]]:
     """Every place that words about this parcel name: (statement, number, postcode)."""
-    told = [s for s in unit.said if isinstance(s.payload, NumberGiven)]
+    told = [s for s in unit.said if isinstance(s.payload, NumberGiven) and _about(case, unit, s)]
     for said in (*unit.labels, *unit.scans, *told):
         match said.payload:
             case Label(number=number, destination_postcode=postcode):
@@ -54,6 +57,11 @@ def _named(unit: SlotCase) -> Iterator[tuple[Statement, str, str]]:
                     yield said, number, postcode
             case NumberGiven(number=number):
                 yield said, number, _decoded(number)
+
+
+def _about(case: Case, unit: SlotCase, told: Statement) -> bool:
+    """True if a number was told of this unit, not of one that took its place later."""
+    return case.witness(unit.slot.number, told.said_at).binding is unit.binding
 
 
 def _decoded(number: str) -> str:
@@ -85,7 +93,7 @@ def _ends(case: Case, unit: SlotCase, said: Statement, number: str) -> Iterator[
     legs = [s.payload.leg for s in unit.labels if isinstance(s.payload, Label) and s.payload.number == number]
     for leg in legs:
         yield from ((at, "the next carrier takes it on from there") for at in _later_legs(unit, leg))
-    for other in (s for s in unit.labels if s.said_at > said.said_at):
+    for other in (s for s in unit.said if s.said_at > said.said_at):
         if isinstance(other.payload, Label) and other.payload.number != number and other.payload.leg in (legs or [1]):
             yield other.said_at, "another label was printed"
     yield from ((s.at, "the tag was heard at the address") for s in unit.away if case.near_ship_to(s))

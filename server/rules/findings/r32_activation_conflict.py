@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -47,9 +46,11 @@ def _odd(case: Case, unit: SlotCase, act: Act) -> str:
 
 
 def _could_be_seen(case: Case, unit: SlotCase, binding: Statement, until: datetime) -> bool:
-    """Absence of a departure says something only if a carrier's label or a receiver of ours could have shown it."""
+    """Absence of a departure says something only if a carrier's label or a receiver of ours could have shown it then:
+    who listens only from the activation on has not missed anything.
+    """
     labelled = any(label.said_at <= until for label in unit.labels)
-    return labelled or case.covered(replace(unit, labels=()), binding.latest)
+    return labelled or any(at < until for at in case.listening(unit, binding.latest))
 
 
 def _cleared(case: Case, unit: SlotCase, act: Act) -> tuple[datetime | None, str]:

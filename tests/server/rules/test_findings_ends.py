@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from server.rules.causes import CauseKind
-from server.rules.facts import ActKind, BeaconMode, CohortMark, Source, Statement, StatementKind, Unit
+from server.rules.facts import ActKind, BeaconMode, CohortMark, Healthy, Source, Statement, StatementKind, Unit
 from server.rules.payloads import About, Contact, Payment, PromiseKind, PromiseMade, Wants
 from server.rules.services import speed_of
 from server.rules.tracking.reading import Speed
@@ -191,6 +191,13 @@ def test_r32_second_hand_is_ordinary() -> None:
 def test_r32_says_nothing_where_nobody_could_have_seen_it_leave() -> None:
     unseen = facts(*PACKED, act(ActKind.ACTIVATED, at("Fri 12:00")), unit=Unit(SERIAL, beacon_mode=BeaconMode.SILENT))
     never(judge(unseen, at("Fri 13:00")), "R-32")
+
+
+def test_r32_who_listens_only_from_then_on_has_missed_nothing() -> None:
+    activated = facts(*PACKED, act(ActKind.ACTIVATED, at("Tue 12:00")))
+    deaf = replace(activated, healthy=(Healthy("dock", at("Tue 12:00")), Healthy("phone", at("Mon 06:00"))))
+    never(judge(deaf, at("Wed 12:00")), "R-32")
+    assert "R-32" in rules(judge(replace(activated, healthy=(Healthy("dock", at("Tue 11:59")),)), at("Wed 12:00")))
 
 
 def test_r33_accuses_nobody_whose_parcel_came_after_the_words() -> None:

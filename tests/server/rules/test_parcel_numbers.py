@@ -23,6 +23,7 @@ from tests.server.rules.build import (
     PACKED,
     act,
     at,
+    bound,
     facts,
     hear,
     judge,
@@ -46,6 +47,7 @@ from tests.server.rules.parcels import (
     handed_on,
     label,
     never,
+    open_of,
     quote,
     shows,
     told,
@@ -145,6 +147,18 @@ def test_r07_clears_when_it_is_heard_at_the_address() -> None:
     wrong = (*PACKED, label(at("Tue 10:00"), destination_postcode="99201"))
     heard = judge(addressed(facts(*wrong, hear("phone", at("Fri 10:00")))), at("Fri 10:00"))
     assert cleared_of(heard, "R-07").cleared_because == "the tag was heard at the address"
+
+
+def test_r07_a_number_on_the_label_and_told_is_one_finding_whatever_unit_bears_it() -> None:
+    wrong, again = label(at("Tue 10:00"), TO_SPOKANE), told(at("Thu 10:00"), TO_SPOKANE)
+    case = addressed(facts(*PACKED, wrong, bound(at("Wed 10:00"), 4712), again))
+    assert open_of(judge(case, at("Thu 12:00")), "R-07").since == at("Tue 10:00")
+
+
+def test_r07_the_replacements_label_settles_it() -> None:
+    wrong, right = label(at("Tue 10:00"), TO_SPOKANE), label(at("Thu 10:00"), USPS, "second")
+    case = addressed(facts(*PACKED, wrong, bound(at("Wed 10:00"), 4712), right))
+    assert cleared_of(judge(case, at("Thu 12:00")), "R-07").cleared_at == at("Thu 10:00")
 
 
 # -- R-08 --------------------------------------------------------------------------------------------------------

@@ -189,6 +189,14 @@ def test_a_finding_names_the_moment_at_which_it_began_to_hold(world: OrderFacts,
 
 
 @patient
+@given(worlds(), moments)
+def test_a_key_names_one_open_finding(world: OrderFacts, now: datetime) -> None:
+    """(order, slot, rule, subject): two open under one key could not be told apart, by people or by the cohort's count."""
+    keys = [f.key for f in weigh(world, SOLO, now + timedelta(days=14)).findings]
+    assert len(keys) == len(set(keys))
+
+
+@patient
 @given(worlds(), st.sampled_from((Place(0.0, 0.0, 5.0), Place(35.6, -82.5, 5.0), None)))
 def test_where_an_owners_tag_is_changes_no_word(world: OrderFacts, elsewhere: Place | None) -> None:
     """No verdict, no line of `why` and no timeline of staff depends on a place heard while the tag has an owner."""
