@@ -7,9 +7,10 @@ carrier's scans that belong to this parcel, fresh sightings at our sites and awa
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from server.rules import business_days
 from server.rules.distance import at_least_apart_m, at_most_apart_m
@@ -35,6 +36,8 @@ from server.rules.payloads import Binding, CarrierScan, Label, Payment, Shipment
 from server.rules.policy import Policy
 from server.rules.privacy import Owned, owner_at, ownerships
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class SlotCase:
@@ -59,10 +62,12 @@ class SlotCase:
     departures: tuple[datetime, ...]
     acts: tuple[Act, ...]
     ended: Statement | None
+    by_kind: Mapping[StatementKind, tuple[Statement, ...]] = field(repr=False, compare=False)
 
     def of_kind(self, *kinds: StatementKind) -> tuple[Statement, ...]:
         """Standing statements of these kinds about this slot, in order of time."""
-        return tuple(s for s in self.said if s.kind in kinds)
+        found = [said for kind in kinds for said in self.by_kind.get(kind, ())]
+        return tuple(found if len(kinds) == 1 else sorted(found, key=_in_time))
 
     @property
     def gone_said(self) -> tuple[Statement, ...]:
@@ -96,7 +101,17 @@ class Case:
     disputed: frozenset[Heard]
     sites: dict[str, Site]
     site: Site | None
+    made: dict[int, Unit]
     units: tuple[tuple[SlotCase, ...], ...]
+    _known: dict[Callable[[Case], Iterable[Any]], tuple[Any, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def once(self, ask: Callable[[Case], Iterable[T]]) -> tuple[T, ...]:
+        """What a question about this case gives, found out at its first asking: many rules ask for its promises."""
+        if ask not in self._known:
+            self._known[ask] = tuple(ask(self))
+        return self._known[ask]
 
     @property
     def slots(self) -> tuple[SlotCase, ...]:
@@ -157,7 +172,7 @@ class Case:
         return bool(slot.labels) or any(self.moment.passed(at) for at in self.listening(slot, since))
 
     def listening(self, slot: SlotCase, since: datetime) -> Iterator[datetime]:
-        """From when on each of our gateways could have heard its beacon, of those healthy at some time after `since`."""
+        """From when on each gateway of ours that was healthy some time after `since` could have heard its beacon."""
         if slot.unit is None or slot.unit.beacon_mode is BeaconMode.SILENT:
             return
         ours = {g.id for g in self.facts.gateways if g.gateway_class is GatewayClass.OWN_SITE}
@@ -185,6 +200,7 @@ def lay_out(facts: OrderFacts, policy: Policy, moment: Moment, with_disputed: bo
         disputed=frozenset(),
         sites=sites,
         site=sites.get(facts.order.site or ""),
+        made={unit.serial: unit for unit in reversed(facts.units)},
         units=(),
     )
     by_serial: dict[int, list[Sighting]] = {}
@@ -215,8 +231,12 @@ def _standing(known: Iterable[Statement]) -> tuple[tuple[Statement, ...], frozen
         if target is not None and (target.said_at, target.id) < (statement.said_at, statement.id):
             corrected.add(target.id)
         standing.append(statement)
-    standing.sort(key=lambda s: (s.latest, s.said_at, s.id))
+    standing.sort(key=_in_time)
     return tuple(s for s in standing if not _only_annuls(s)), frozenset(corrected)
+
+
+def _in_time(said: Statement) -> tuple[datetime, datetime, str]:
+    return said.latest, said.said_at, said.id
 
 
 def _only_annuls(statement: Statement) -> bool:
@@ -234,14 +254,18 @@ def _units(
     bindings = [b for i, b in enumerate(bindings) if i == 0 or _serial(b) != _serial(bindings[i - 1])]
     of_units: list[list[Statement]] = [[] for _ in range(max(1, len(bindings)))]
     moments = [binding.latest for binding in bindings]
+    # Once for all units of the slot: each looks only at its own kinds of words, however often it was replaced.
+    by_kind: dict[StatementKind, list[Statement]] = {}
     for statement in said:
+        by_kind.setdefault(statement.kind, []).append(statement)
         of_units[max(bisect_right(moments, statement.latest) - 1, 0)].append(statement)
+    bare = _bare(slot, said, {kind: tuple(words) for kind, words in by_kind.items()})
     units = []
     for number, binding in enumerate(bindings or [None]):
         serial = _serial(binding) if binding else None
         heard = by_serial.get(serial, []) if serial is not None else []
         fresh = tuple(s for s in heard if s.freshness is Freshness.FRESH and s.row not in weightless)
-        units.append(_unit(case, slot, said, of_units[number], binding, serial, fresh))
+        units.append(_unit(case, bare, of_units[number], binding, serial, fresh))
     return tuple(units)
 
 
@@ -255,25 +279,45 @@ def _in_force(bindings: Sequence[Statement], at: datetime) -> int:
     return max((i for i, binding in enumerate(bindings) if binding.latest <= at), default=0)
 
 
+def _bare(slot: Slot, said: tuple[Statement, ...], by_kind: Mapping[StatementKind, tuple[Statement, ...]]) -> SlotCase:
+    """What is the same for every unit of a slot."""
+    return SlotCase(
+        slot=slot,
+        said=said,
+        binding=None,
+        serial=None,
+        unit=None,
+        labels=(),
+        scans=(),
+        physical_scans=(),
+        quarantined=(),
+        fresh=(),
+        inside=(),
+        away=(),
+        departures=(),
+        acts=(),
+        ended=next((s for s in said if _ends_slot(s)), None),
+        by_kind=by_kind,
+    )
+
+
 def _unit(
     case: Case,
-    slot: Slot,
-    said: tuple[Statement, ...],
+    bare: SlotCase,
     of_unit: list[Statement],
     binding: Statement | None,
     serial: int | None,
     fresh: tuple[Sighting, ...],
 ) -> SlotCase:
     labels = tuple(s for s in of_unit if isinstance(s.payload, Label))
-    scans, quarantined = _sort_scans(case, said, labels)
+    scans, quarantined = _sort_scans(case, bare, labels)
     physical = tuple(s for s in scans if s.rank is Rank.PHYSICAL)
     away = tuple(s for s in fresh if binding and s.at > binding.latest and _is_away(case, s))
-    return SlotCase(
-        slot=slot,
-        said=said,
+    return replace(
+        bare,
         binding=binding,
         serial=serial,
-        unit=next((u for u in case.facts.units if u.serial == serial), None),
+        unit=case.made.get(serial) if serial is not None else None,
         labels=labels,
         scans=scans,
         physical_scans=physical,
@@ -283,7 +327,6 @@ def _unit(
         away=away,
         departures=tuple(sorted([*(s.at for s in away), *(s.latest for s in physical)])),
         acts=tuple(a for a in case.acts if serial is not None and a.serial == serial),
-        ended=next((s for s in said if _ends_slot(s)), None),
     )
 
 
@@ -310,18 +353,17 @@ def _scan(statement: Statement) -> CarrierScan:
 
 
 def _sort_scans(
-    case: Case, said: tuple[Statement, ...], labels: tuple[Statement, ...]
+    case: Case, slot: SlotCase, labels: tuple[Statement, ...]
 ) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
     """Split the carrier's events into this parcel's and, numbers being recycled, a previous parcel's."""
     ours: list[Statement] = []
     others: list[Statement] = []
-    unlabelled = not any(isinstance(s.payload, Label) for s in said)
-    for statement in said:
-        if isinstance(statement.payload, CarrierScan):
-            mine = any(_belongs(case, statement, label) for label in labels)
-            if unlabelled:  # the carrier's own word ties it to the order
-                mine = statement.latest >= case.facts.order.placed_at
-            (ours if mine else others).append(statement)
+    unlabelled = not slot.of_kind(StatementKind.LABEL_PRINTED)
+    for statement in slot.of_kind(StatementKind.CARRIER_SCAN):
+        mine = any(_belongs(case, statement, label) for label in labels)
+        if unlabelled:  # the carrier's own word ties it to the order
+            mine = statement.latest >= case.facts.order.placed_at
+        (ours if mine else others).append(statement)
     return tuple(ours), tuple(others)
 
 

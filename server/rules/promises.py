@@ -120,7 +120,7 @@ def _contact(unit: SlotCase, said: Statement, channel: str | None) -> datetime |
     return min(
         (
             s.said_at
-            for s in unit.said
+            for s in unit.of_kind(StatementKind.CONTACT)
             if isinstance(s.payload, Contact)
             and not s.payload.inbound
             and s.payload.person
@@ -150,6 +150,10 @@ CONDITIONS: Mapping[PromiseKind, Condition] = {
 
 def promises_of(case: Case) -> tuple[Promise, ...]:
     """Every promise made about the order, judged, in order of making."""
+    return case.once(_promises)
+
+
+def _promises(case: Case) -> tuple[Promise, ...]:
     ends = [s for s in case.statements if isinstance(s.payload, PromiseEnded) or s.kind is _CANCELLED]
     return tuple(_judge(case, s, s.payload, ends) for s in case.statements if isinstance(s.payload, PromiseMade))
 

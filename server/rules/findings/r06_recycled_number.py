@@ -9,7 +9,7 @@ from typing import Final
 from server.rules import words
 from server.rules.case import Case, SlotCase
 from server.rules.evidence import of_statement
-from server.rules.facts import Statement
+from server.rules.facts import Statement, StatementKind
 from server.rules.findings.finding import Found, ended, until
 from server.rules.payloads import CarrierScan, Label, NumberGiven
 
@@ -25,9 +25,9 @@ def find(case: Case) -> Iterable[Found]:
 def _numbers(unit: SlotCase) -> dict[str, Statement]:
     """Each number of the parcel with the first statement that gave it."""
     numbers: dict[str, Statement] = {}
-    ours = {label.id for label in unit.labels}
-    for said in sorted((*unit.labels, *unit.said), key=lambda s: (s.said_at, s.id)):
-        if isinstance(said.payload, NumberGiven) or (isinstance(said.payload, Label) and said.id in ours):
+    given = (*unit.labels, *unit.of_kind(StatementKind.NUMBER_GIVEN))
+    for said in sorted(given, key=lambda s: (s.said_at, s.id)):
+        if isinstance(said.payload, NumberGiven | Label):
             numbers.setdefault(said.payload.number, said)
     return numbers
 

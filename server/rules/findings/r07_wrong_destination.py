@@ -8,15 +8,15 @@ from datetime import datetime
 
 from server.rules.case import Case, SlotCase
 from server.rules.evidence import of_statement
-from server.rules.facts import ActKind, ShipTo, Source, Statement
+from server.rules.facts import ActKind, ShipTo, Source, Statement, StatementKind
 from server.rules.findings.finding import Found, earliest, ended, until
 from server.rules.payloads import CarrierScan, Label, LegEnded, NumberGiven
 from server.rules.tracking.decode import decode
 
 
 def find(case: Case) -> Iterable[Found]:
-    """One per slot and number, whichever of its units bears it, since the words that name the other place, until another
-    number or the tag at home.
+    """One per slot and number, whichever of its units bears it, from the words that name the other place on, until
+    another number or the tag at home.
     """
     ship_to = case.facts.order.ship_to
     if ship_to is None or not ship_to.postcode:
@@ -46,7 +46,7 @@ def _plain(postcode: str) -> str:
 
 def _named(case: Case, unit: SlotCase) -> Iterator[tuple[Statement, str, str]]:
     """Every place that words about this parcel name: (statement, number, postcode)."""
-    told = [s for s in unit.said if isinstance(s.payload, NumberGiven) and _about(case, unit, s)]
+    told = [s for s in unit.of_kind(StatementKind.NUMBER_GIVEN) if _about(case, unit, s)]
     for said in (*unit.labels, *unit.scans, *told):
         match said.payload:
             case Label(number=number, destination_postcode=postcode):
@@ -84,7 +84,8 @@ def _found(case: Case, unit: SlotCase, said: Statement, number: str, postcode: s
 
 
 def _later_legs(unit: SlotCase, leg: int) -> Iterator[datetime]:
-    yield from (s.said_at for s in unit.said if isinstance(s.payload, LegEnded) and s.payload.leg >= leg)
+    ended_legs = unit.of_kind(StatementKind.LEG_ENDED)
+    yield from (s.said_at for s in ended_legs if isinstance(s.payload, LegEnded) and s.payload.leg >= leg)
     yield from (s.said_at for s in unit.labels if isinstance(s.payload, Label) and s.payload.leg > leg)
 
 
@@ -93,7 +94,7 @@ def _ends(case: Case, unit: SlotCase, said: Statement, number: str) -> Iterator[
     legs = [s.payload.leg for s in unit.labels if isinstance(s.payload, Label) and s.payload.number == number]
     for leg in legs:
         yield from ((at, "the next carrier takes it on from there") for at in _later_legs(unit, leg))
-    for other in (s for s in unit.said if s.said_at > said.said_at):
+    for other in (s for s in unit.of_kind(StatementKind.LABEL_PRINTED) if s.said_at > said.said_at):
         if isinstance(other.payload, Label) and other.payload.number != number and other.payload.leg in (legs or [1]):
             yield other.said_at, "another label was printed"
     yield from ((s.at, "the tag was heard at the address") for s in unit.away if case.near_ship_to(s))

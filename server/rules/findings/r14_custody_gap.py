@@ -8,7 +8,7 @@ from datetime import datetime
 from server.rules import business_days, words
 from server.rules.case import Case, SlotCase
 from server.rules.evidence import of_statement
-from server.rules.facts import Statement
+from server.rules.facts import Statement, StatementKind
 from server.rules.findings.finding import Found, ended, until
 from server.rules.payloads import CarrierScan, Label, LegEnded
 from server.rules.promises import arrived_at
@@ -18,7 +18,7 @@ def find(case: Case) -> Iterable[Found]:
     """One per slot and leg, until the next carrier's first scan or its arrival."""
     for units in case.units:
         for unit in units:
-            ends = [s for s in unit.said if isinstance(s.payload, LegEnded) and _of_unit(case, unit, s)]
+            ends = [s for s in unit.of_kind(StatementKind.LEG_ENDED) if _of_unit(case, unit, s)]
             legs = {s.payload.leg for s in ends if isinstance(s.payload, LegEnded)}
             legs |= {label.leg - 1 for _, label in _labels(unit) if label.leg > 1}
             for leg in sorted(legs):

@@ -36,7 +36,7 @@ _TROUBLE: Final[tuple[Find, ...]] = (
 def find(case: Case) -> Iterable[Found]:
     """One per order: from the second message about one trouble, or the first that wants a supervisor."""
     messages = asks(case)
-    trouble = [found for find_it in _TROUBLE for found in find_it(case)] if messages else []
+    trouble = [found for find_it in _TROUBLE for found in case.once(find_it)] if messages else []
     asked = [_found(case, s, decided_at(case, s)) for s in messages if _wants_supervisor(s)]
     yield from earliest([*asked, *(again for each in trouble for again in _again(case, messages, each))])
 

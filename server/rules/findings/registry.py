@@ -95,7 +95,7 @@ def findings_of(case: Case) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
     every = [
         _complete(case, CATALOGUE[rule], found)
         for rule, find in FINDERS.items()
-        for found in find(case)
+        for found in case.once(find)
         if found.cleared_at is None or found.cleared_at > found.since  # else it was over before it could hold
     ]
     every.sort(key=lambda f: (-_GRAVITY[f.severity], f.since, f.key))

@@ -191,7 +191,7 @@ def test_a_finding_names_the_moment_at_which_it_began_to_hold(world: OrderFacts,
 @patient
 @given(worlds(), moments)
 def test_a_key_names_one_open_finding(world: OrderFacts, now: datetime) -> None:
-    """(order, slot, rule, subject): two open under one key could not be told apart, by people or by the cohort's count."""
+    """(order, slot, rule, subject): two open ones under one key could not be told apart."""
     keys = [f.key for f in weigh(world, SOLO, now + timedelta(days=14)).findings]
     assert len(keys) == len(set(keys))
 
