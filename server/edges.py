@@ -26,6 +26,7 @@ from server.store import keys
 from server.store.db import engine, url_of
 from server.sweep.cohorts import sweep_cohorts
 from server.sweep.housekeeping import KeptAlreadyError, keep_house
+from server.sweep.measures import sweep_listening
 from server.sweep.orders import sweep_orders
 
 # Somebody waits for the message that their bicycle was heard.
@@ -38,6 +39,8 @@ OLD_EVERY_S: Final = 3600.0
 # Reads every recent order; a mistake behind many of them is not made within minutes.
 COHORTS_EVERY_S: Final = 900.0
 
+# A look whether there is anything to count costs nothing.
+MEASURES_EVERY_S: Final = 600.0
 # A scrape every 15 s finds something new.
 FIGURES_EVERY_S: Final = 15.0
 
@@ -125,6 +128,7 @@ class Edges:
                 lambda: sweep_cohorts(house.engine, house.policy, house.clock()),
                 log,
             ),
+            Every("measures", MEASURES_EVERY_S, self._measure, log),
             Every("figures", FIGURES_EVERY_S, self._read_figures, log),
             Every("old", OLD_EVERY_S, self._keep_house, log),
         ]
@@ -143,6 +147,10 @@ class Edges:
         if self._link is not None:
             self._link.stop()
         self._keepers.dispose()
+
+    def _measure(self) -> None:
+        retention = timedelta(days=self._house.settings.retention_days)
+        sweep_listening(self._house.engine, retention, self._house.clock())
 
     def _read_figures(self) -> None:
         with self._house.work() as (tx, now):

@@ -12,6 +12,7 @@ from datetime import date, datetime, time, timedelta
 from enum import IntEnum, StrEnum
 
 from server.rules.causes import CauseKind
+from server.rules.listening import ListenedDay
 from server.rules.payloads import Binding, CarrierScan, Nothing, Payload
 from server.rules.schedule import Pickup, Service
 
@@ -390,6 +391,7 @@ class OrderFacts:
     gateways: tuple[Gateway, ...] = ()
     healthy: tuple[Healthy, ...] = ()
     cohorts: tuple[CohortMark, ...] = ()
+    listened: tuple[ListenedDay, ...] = ()
 
 
 def bound_serials(statements: tuple[Statement, ...]) -> frozenset[int]:

@@ -54,6 +54,21 @@ class Policy:
     # wrong door is looked for when it is gone.
     delivered_settle_s: int = 86_400
 
+    # R-31, silence after delivery. Smaller: a weekend away is one. Larger: a dead tag waits for its owner to notice.
+    silent_min_s: int = 259_200
+    # How likely the silence of a living tag may be. Smaller: weeks go by. Larger: one in ten is asked for nothing.
+    silent_doubt_percent: int = 5
+    # Days before the delivery in which the place's chance of hearing a tag is measured. Smaller: too few tags to count.
+    # Larger: receivers that have moved away still speak for it.
+    listened_d: int = 30
+    # Smaller: one tag that lies beside a receiver speaks for a town. Larger: only cities are ever measured.
+    listened_tags_min: int = 3
+    # Smaller: "2 of 2" is called certain. Larger: as above.
+    listened_tag_days_min: int = 20
+    # How long an order is looked at every night for it. Smaller: a place with a low chance is never sure in time.
+    # Larger: orders that are settled cost a look every night.
+    silent_look_d: int = 30
+
     # -- handing over ----------------------------------------------------------------------------------------
     # Time between saying "dispatched" and the parcel leaving the bench. Smaller: the walk to the dock is a lie.
     # Larger: R-17 says nothing for longer, which costs only minutes.

@@ -34,8 +34,9 @@ from server.rules.facts import (
 )
 from server.rules.findings.finding import Finding
 from server.rules.gone import pickup_deadlines
+from server.rules.listening import ListenedDay
 from server.rules.payload_json import payload_from
-from server.rules.payloads import CarrierScan, Label, Payment
+from server.rules.payloads import CarrierScan, Label, Payment, ShipmentStatus
 from server.rules.policy import Policy
 from server.rules.privacy import Viewer
 from server.rules.promises import Promise
@@ -48,7 +49,7 @@ from server.rules.weigh import Weighing, weigh
 from server.service import ingest_health
 from server.service.ingest_health import Late
 from server.service.refusals import refuse
-from server.store import accounts, acts, cohorts, coverage, orders, sightings, statements, weighings
+from server.store import accounts, acts, cohorts, coverage, listening, orders, sightings, statements, weighings
 from server.store.accounts import Account
 from server.store.orders import StoredOrder, StoredSlot, slot_id
 from server.store.statements import StoredStatement
@@ -56,6 +57,7 @@ from server.store.weighings import StoredWeighing
 
 # A customer of an order is nobody's account here: no place is theirs to see on this way.
 CUSTOMER: Final = Viewer(Role.OWNER)
+_DELIVERED: Final = ShipmentStatus.DELIVERED
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +156,22 @@ def collect(tx: Connection, number: str, policy: Policy, now: datetime) -> Order
         sites=coverage.all_sites(tx),
         healthy=coverage.healthy(tx, stored.placed_at, now),
         cohorts=cohorts.marks_of(tx, number),
+        listened=_listened(tx, stored, said, policy),
     )
     cuts = _cuts(said, done, policy) | pickup_deadlines(bare, policy, now)
     heard = tuple(sightings.heard(tx, serials, stored.placed_at - sightings.LOOK_BACK, cuts))
     return replace(bare, heard=heard, gateways=coverage.gateways_of(tx, {row.gateway for row in heard}))
+
+
+def _listened(
+    tx: Connection, stored: StoredOrder, said: tuple[Statement, ...], policy: Policy
+) -> tuple[ListenedDay, ...]:
+    """How the ship-to was listened to, from the days by which it is measured on; only once it was delivered (R-31)."""
+    where = _place(stored)
+    delivered = [s.latest for s in said if isinstance(s.payload, CarrierScan) and s.payload.status is _DELIVERED]
+    if where is None or not delivered:
+        return ()
+    return listening.days_of(tx, where, min(delivered).date() - timedelta(days=policy.listened_d))
 
 
 def _cuts(said: tuple[Statement, ...], done: tuple[Act, ...], policy: Policy) -> set[datetime]:
@@ -294,13 +308,12 @@ def _head(tx: Connection, facts: OrderFacts, weighed: Weighing) -> OrderHead:
 
 def _order(stored: StoredOrder, said: tuple[Statement, ...], customer: Account | None) -> Order:
     to = stored.ship_to
-    where = to.get("place")
     ship_to = ShipTo(
         zone=to.get("zone") or stored.zone,
         country=to.get("country", ""),
         region=to.get("region", ""),
         postcode=to.get("postcode", ""),
-        place=Place(where["lat"], where["lon"], where["accuracy_m"]) if where else None,
+        place=_place(stored),
     )
     paid = [s.payload.service for s in said if isinstance(s.payload, Payment) and s.kind is StatementKind.PAYMENT]
     return Order(
@@ -314,6 +327,11 @@ def _order(stored: StoredOrder, said: tuple[Statement, ...], customer: Account |
         profile=stored.profile,
         account=str(customer.no) if customer else None,
     )
+
+
+def _place(stored: StoredOrder) -> Place | None:
+    where = stored.ship_to.get("place")
+    return Place(where["lat"], where["lon"], where["accuracy_m"]) if where else None
 
 
 def _lines(slots: tuple[StoredSlot, ...]) -> tuple[Line, ...]:

@@ -1,4 +1,4 @@
-"""Where every rule finds its place: the catalogue of all thirty-five, and the finders that exist so far.
+"""Where every rule finds its place: the catalogue of all thirty-five, and their finders.
 
 To add a rule: write `rNN_name.py` with `find(case)`, name it in `FINDERS`, extend `docs/rules.md` and the stories.
 """
@@ -41,6 +41,7 @@ from server.rules.findings import (
     r28_dispute_risk,
     r29_left_without_scan,
     r30_misrouted,
+    r31_silent_after_delivery,
     r32_activation_conflict,
     r33_nonreceipt_contradicted,
     r34_identity_conflict,
@@ -83,6 +84,7 @@ FINDERS: Final[Mapping[str, Find]] = {
     "R-28": r28_dispute_risk.find,
     "R-29": r29_left_without_scan.find,
     "R-30": r30_misrouted.find,
+    "R-31": r31_silent_after_delivery.find,
     "R-32": r32_activation_conflict.find,
     "R-33": r33_nonreceipt_contradicted.find,
     "R-34": r34_identity_conflict.find,

@@ -1,6 +1,7 @@
 """Every table of the house. Three ledgers are append-only: sightings (with their batches), statements, acts."""
 
 from server.store.tables.columns import metadata
+from server.store.tables.measures import listened_days
 from server.store.tables.orders import (
     acts,
     challenges,
@@ -62,6 +63,7 @@ __all__ = [
     "gateway_states",
     "gateways",
     "ingest_workers",
+    "listened_days",
     "live_watches",
     "lost_marks",
     "lots",

@@ -40,6 +40,7 @@ def shuffled(draw: st.DrawFn, facts: OrderFacts) -> OrderFacts:
         healthy=mixed(facts.healthy),
         units=mixed(facts.units),
         sites=mixed(facts.sites),
+        listened=mixed(facts.listened),
     )
 
 

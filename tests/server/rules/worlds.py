@@ -25,6 +25,7 @@ from server.rules.facts import (
     StatementKind,
     Unit,
 )
+from server.rules.listening import ListenedDay
 from server.rules.payloads import (
     About,
     Assertion,
@@ -184,6 +185,18 @@ def cohort_marks(draw: st.DrawFn) -> CohortMark:
     return CohortMark("R-02", kind, cause, 6, since, ended_at)
 
 
+def listening_to(place_hears: int) -> tuple[ListenedDay, ...]:
+    """Seven tags at the address for two months, of which on each day `place_hears` are heard, and all at the ends."""
+    first = at("Mon 12:00", week=-5).date()
+    days = [first + timedelta(days=number) for number in range(63)]
+    return tuple(
+        ListenedDay(day, frozenset(range(1, 8) if day in (days[0], days[-1]) else (
+            1 + (7 * number // 3 + each) % 7 for each in range(place_hears)
+        )))
+        for number, day in enumerate(days)
+    )  # fmt: skip
+
+
 @st.composite
 def worlds(draw: st.DrawFn, live: bool = False) -> OrderFacts:
     """An order with one or two slots, facts in any order. `live`: no stale rows and only good clocks."""
@@ -206,6 +219,7 @@ def worlds(draw: st.DrawFn, live: bool = False) -> OrderFacts:
         order=replace(world.order, account=draw(st.sampled_from((None, "one")))),
         healthy=tuple(Healthy(up.gateway, up.from_at, up_until) for up in world.healthy),
         cohorts=tuple(marks),
+        listened=listening_to(draw(st.sampled_from((0, 3, 5)))),
     )
 
 

@@ -1,0 +1,8 @@
+-- How well places are listened to, and our service in figures. The reasons stand in server/store/tables/measures.py.
+
+CREATE TABLE listened_days (
+    cell TEXT NOT NULL,
+    day DATE NOT NULL,
+    serials BIGINT[] NOT NULL,
+    CONSTRAINT pk_listened_days PRIMARY KEY (cell, day)
+);
