@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, func, or_, select, union_all, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.store.tables import weighings
@@ -77,9 +77,19 @@ def mark_stale(tx: Connection, numbers: Collection[str], weighed_before: datetim
 
 
 def due(tx: Connection, now: datetime, limit: int) -> tuple[str, ...]:
-    """Orders whose verdict may have changed: stale ones, and those whose next moment to look has come."""
-    query = select(weighings.c.order_number).where(_is_due(now))
-    return tuple(tx.execute(query.order_by(weighings.c.next_look_at.asc().nulls_first()).limit(limit)).scalars())
+    """Orders whose verdict may have changed: stale ones, and those whose next moment to look has come.
+
+    Those that nobody knows a moment for come first, then the earliest. Each branch reads its part of an index in order
+    and stops at the limit: what is due is paid for, not what exists.
+    """
+    look = weighings.c.next_look_at
+    new = select(weighings.c.order_number, look).where(weighings.c.stale, look.is_(None)).limit(limit)
+    changed = select(weighings.c.order_number, look).where(weighings.c.stale, look.is_not(None))
+    come = select(weighings.c.order_number, look).where(weighings.c.stale.is_(False), look <= now)
+    branches = (new, *(branch.order_by(look).limit(limit) for branch in (changed, come)))
+    every = union_all(*(branch.subquery().select() for branch in branches)).subquery()
+    query = select(every.c.order_number).order_by(every.c.next_look_at.asc().nulls_first()).limit(limit)
+    return tuple(tx.execute(query).scalars())
 
 
 def how_many_due(tx: Connection, now: datetime) -> int:

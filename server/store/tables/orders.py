@@ -207,6 +207,7 @@ weighings = Table(
     document("weighing"),
     Column("stale", Boolean, nullable=False, server_default="false"),  # a fact came in since
     Index(None, "next_look_at"),
+    Index("ix_weighings_stale", "next_look_at", postgresql_where=text("stale")),
 )
 
 # One mistake, many orders, as `server.rules.cohorts` found them in the rows above.

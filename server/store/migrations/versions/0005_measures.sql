@@ -6,3 +6,5 @@ CREATE TABLE listened_days (
     serials BIGINT[] NOT NULL,
     CONSTRAINT pk_listened_days PRIMARY KEY (cell, day)
 );
+
+CREATE INDEX ix_weighings_stale ON weighings (next_look_at) WHERE stale;
