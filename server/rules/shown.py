@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from server.rules import business_days, words
@@ -16,9 +16,9 @@ from server.rules.case import Case, SlotCase
 from server.rules.evidence import AGAINST, SHOWN_BY_EVIDENCE, Verdict
 from server.rules.facts import ActKind, StatementKind
 from server.rules.findings.finding import Finding
-from server.rules.findings.r02_ship_by_missed import ship_by
 from server.rules.life import SHIPPING, Step, far
 from server.rules.payloads import CarrierScan, ShipmentStatus
+from server.rules.ship_by import ship_by
 from server.rules.steps import StepVerdict
 
 CUSTOMER_WORD: Final[Mapping[Verdict, str]] = {
@@ -187,7 +187,7 @@ def _calm(
     case: Case, unit: SlotCase, evidenced: Step | None, open_rules: Mapping[str, Finding]
 ) -> tuple[str, Step | None]:
     if "R-02" in open_rules:
-        day = words.day(ship_by(case, unit.slot))
+        day = words.day(_ship_by(case, unit))
         return f"It should have left us by {day}. Nothing shows that it did.", None
     if unit.gone_said:
         due = words.due(case.evidence_due(unit.gone_said[-1]), case.zone)
@@ -197,6 +197,10 @@ def _calm(
     if evidenced is Step.PACKED:
         return "Your tag is packed.", evidenced
     return ("Your tag is being packed." if evidenced is Step.BOUND else "We have your order."), evidenced
+
+
+def _ship_by(case: Case, unit: SlotCase) -> date:
+    return ship_by(case.calendar, case.facts.order.placed_at, unit.slot, case.policy)
 
 
 def _next(
@@ -219,4 +223,4 @@ def _next(
         return "Delivery by the carrier.", None
     if unit.gone_said:
         return "The carrier's first scan.", case.evidence_due(unit.gone_said[-1])
-    return "It leaves us.", business_days.end_of_day(case.zone, ship_by(case, unit.slot))
+    return "It leaves us.", business_days.end_of_day(case.zone, _ship_by(case, unit))

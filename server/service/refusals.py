@@ -61,6 +61,7 @@ WORDS: Final[Mapping[str, Words]] = {
         _C, "Order {number} is already recorded with other contents.", "State what changed; facts are not replaced."
     ),
     "slot_unknown": Words(_N, "Order {number} has no slot {slot}.", "Number the units from 1 through the order."),
+    "profile_unknown": Words(_N, "There is no sale profile {profile}.", "Take one of: {known}."),
     "site_unknown": Words(_N, "There is no site {site}.", "Create the site first, or leave it out."),
     "statement_conflict": Words(
         _C, "Another statement already has the key {key}.", "Use a new key; a correction is a new statement."

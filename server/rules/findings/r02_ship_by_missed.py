@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
 
 from server.rules import business_days, words
 from server.rules.case import Case
-from server.rules.facts import Slot
 from server.rules.findings.finding import Found, ended
 from server.rules.gone import out_of_our_hands
-
-
-def ship_by(case: Case, slot: Slot) -> date:
-    """The day by whose end the slot must have left: stated, or the order's business day plus handling."""
-    if slot.ship_by is not None:
-        return slot.ship_by
-    handling = case.policy.handling_bd + (slot.lead_bd if slot.lead_shown else 0)
-    placed_on = business_days.business_day_of(case.calendar, case.facts.order.placed_at)
-    return business_days.add_business_days(case.calendar, placed_on, handling) if handling else placed_on
+from server.rules.ship_by import ship_by
 
 
 def find(case: Case) -> Iterable[Found]:
     """One per slot, open from the end of its ship-by day until it departs."""
     for units in case.units:
         unit = units[-1]
-        day = ship_by(case, unit.slot)
+        day = ship_by(case.calendar, case.facts.order.placed_at, unit.slot, case.policy)
         deadline = business_days.end_of_day(case.calendar.zone, day)
         departed = out_of_our_hands(units)
         if (departed is not None and departed <= deadline) or not case.moment.passed(deadline):

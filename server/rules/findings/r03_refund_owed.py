@@ -6,18 +6,17 @@ A conditional keep (a promise whose lapse is the refund) suspends it; when the c
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
-from zoneinfo import ZoneInfo
 
-from server.rules import business_days, words
+from server.rules import words
 from server.rules.case import Case, SlotCase
 from server.rules.facts import Slot, Source, Statement, StatementKind
 from server.rules.findings.finding import Found, earliest, ended, until
-from server.rules.findings.r02_ship_by_missed import ship_by
 from server.rules.gone import out_of_our_hands
 from server.rules.promises import Promise, PromiseState, keeps_on_condition, promises_of
 from server.rules.sale_profiles import profile_of
+from server.rules.ship_by import refund_owed_at
 
 _AGREES: Final = {
     StatementKind.CONSENT_TO_DELAY: "the customer agreed to wait",
@@ -26,18 +25,10 @@ _AGREES: Final = {
 
 
 def limit(case: Case, slot: Slot) -> datetime:
-    """From when on the money is owed: the end of the stated day, else the profile's days after placing the order.
-
-    A lead time that was shown was stated, so the limit is never before the ship-by that it gives.
-    """
-    stated = business_days.end_of_day(case.calendar.zone, ship_by(case, slot))
-    if slot.ship_by is not None:
-        return stated
+    """From when on the money of a slot is owed."""
     order = case.facts.order
-    placed = order.placed_at.astimezone(ZoneInfo(order.zone)).replace(tzinfo=None)
-    days = profile_of(order.profile).ship_within_d
-    by_profile = business_days.at_local(order.zone, (placed + timedelta(days=days)).date(), placed.time())
-    return max(stated, by_profile) if slot.lead_bd and slot.lead_shown else by_profile
+    profile = profile_of(order.profile)
+    return refund_owed_at(case.calendar, order.placed_at, order.zone, slot, profile, case.policy)
 
 
 def find(case: Case) -> Iterable[Found]:

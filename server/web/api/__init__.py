@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from server.web.api.accounts import router as accounts
 from server.web.api.channels import router as channels
+from server.web.api.checkout import router as checkout
 from server.web.api.claims import router as claims
 from server.web.api.found import router as found
 from server.web.api.gateways import router as gateways
@@ -21,6 +22,6 @@ PREFIX = "/api/v1"
 def router() -> APIRouter:
     """Every route of the API."""
     api = APIRouter(prefix=PREFIX)
-    for chapter in (session, accounts, tags, live, claims, channels, found, orders, support, gateways):
+    for chapter in (session, accounts, tags, live, claims, channels, found, orders, checkout, support, gateways):
         api.include_router(chapter)
     return api

@@ -64,6 +64,7 @@ TABLE: dict[str, set[str]] = {
     "GET /api/v1/orders/{number}/why": STAFF,
     "POST /api/v1/orders/{number}/view": EVERYBODY,
     "GET /api/v1/orders/{number}/customer": SIGNED_IN,  # and whoever has a link to it
+    "POST /api/v1/ship-by": STAFF,
     "GET /api/v1/find": STAFF,
     "GET /api/v1/support/orders": STAFF,
     "GET /api/v1/support/tags/{serial}": STAFF,
@@ -146,6 +147,7 @@ BODIES = {
     "POST /api/v1/claims/{claim_id}/answer": {"answer": "00" * 91},
     "POST /api/v1/channels": {"kind": "email", "address": "no"},
     "POST /api/v1/found/{code}/message": {"message": "x"},
+    "POST /api/v1/ship-by": {"site": "no-such", "lines": [{"slots": [{}]}]},
     "POST /api/v1/orders/{number}/view": {"email": "no@example.com"},
     "POST /api/v1/gateways": {"gateway": "x y", "gateway_class": "crowd"},
     "POST /api/v1/sites": {"site": "x y", "name": "x", "zone": "UTC", "lat": 0, "lon": 0},
