@@ -24,6 +24,7 @@ pytest_plugins = ("tests.fixtures.postgres", "tests.fixtures.brokers", "tests.fi
 # Two shared cores: a deadline would fail for the neighbour's load, not for our code. In CI the dice are the
 # same every time, so that a red run can be told again; at home they look for something new.
 settings.register_profile("home", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", settings.get_profile("home"), max_examples=2000)
 settings.register_profile("ci", settings.get_profile("home"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "home")
 

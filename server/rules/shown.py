@@ -140,7 +140,7 @@ def _stated(unit: SlotCase) -> Step | None:
     return max(said, key=far, default=None)
 
 
-_ARRIVED: Final[Mapping[Step, str]] = {
+HAS_LEFT: Final[Mapping[Step, str]] = {
     Step.ACTIVATED: "Your tag arrived and is activated.",
     Step.CLAIMED: "Your tag arrived and is claimed.",
     Step.DELIVERED: "Your parcel was delivered.",
@@ -167,8 +167,8 @@ def _sentence(
         return text, Step.LEFT
     if mine[Step.LEFT].said and mine[Step.LEFT].verdict is Verdict.CONTRADICTED:
         return "Our record says dispatched. Another source says otherwise.", Step.LEFT
-    if evidenced is not None and evidenced in _ARRIVED:
-        return _ARRIVED[evidenced], evidenced
+    if evidenced is not None and evidenced in HAS_LEFT:
+        return HAS_LEFT[evidenced], evidenced
     if Step.RETURNED in mine and mine[Step.RETURNED].verdict in SHOWN_BY_EVIDENCE:
         return "Your parcel came back to us.", Step.RETURNED
     for rule, text in _TROUBLE.items():
