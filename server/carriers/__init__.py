@@ -1,1 +1,1 @@
-"""What shops, warehouses and parcel carriers say, turned into statements."""
+"""Adapters of parcel carriers and their aggregators, behind the port in `server/service/carrier_port.py`."""

@@ -144,6 +144,7 @@ class CarrierScan:
     """One event in a carrier's history. `physical`: a person or machine of the carrier had the parcel in hand.
 
     `found` False: the carrier was asked and has no record of the number. `eta` and `service` are the carrier's own.
+    `mapped` False: its code stands in no table of ours, so `status` is unknown and a person must read it (R-36).
     """
 
     carrier: str
@@ -157,6 +158,7 @@ class CarrierScan:
     found: bool = True
     eta: datetime | None = None
     service: str = ""
+    mapped: bool = True
 
 
 @dataclass(frozen=True, slots=True)

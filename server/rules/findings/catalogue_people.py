@@ -1,4 +1,4 @@
-"""Rules R-18 to R-35: people, channels and cohorts, and what only the radio can tell."""
+"""Rules R-18 to R-36: people, channels and cohorts, and what only the radio can tell."""
 
 from __future__ import annotations
 
@@ -211,5 +211,16 @@ PEOPLE_RULES: Final = (
         say="No tag has been packed for you yet. What you were told was wrong.",
         do="Pick and pack it now, ship express.",
         remedy=Action.EXPRESS_RESHIP,
+    ),
+    Rule(
+        id="R-36",
+        name="unmapped_code",
+        title="A carrier's code that nobody has read yet",
+        needs_radio=False,
+        severity=Severity.WARNING,
+        customer="The carrier reported something that we cannot read yet. We do not guess what it means.",
+        true="The carrier used a code that stands in no table of ours; it counts as unknown and moves nothing.",
+        say="The carrier reports something that I cannot read for certain; I will ask what it means.",
+        do="Read the event on the carrier's own page. Then let the code be added to the table (docs/intake.md).",
     ),
 )

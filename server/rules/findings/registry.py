@@ -1,4 +1,4 @@
-"""Where every rule finds its place: the catalogue of all thirty-five, and their finders.
+"""Where every rule finds its place: the catalogue of all thirty-six, and their finders.
 
 To add a rule: write `rNN_name.py` with `find(case)`, name it in `FINDERS`, extend `docs/rules.md` and the stories.
 """
@@ -46,6 +46,7 @@ from server.rules.findings import (
     r33_nonreceipt_contradicted,
     r34_identity_conflict,
     r35_dispatched_without_unit,
+    r36_unmapped_code,
 )
 from server.rules.findings.catalogue_parcels import PARCEL_RULES
 from server.rules.findings.catalogue_people import PEOPLE_RULES
@@ -89,6 +90,7 @@ FINDERS: Final[Mapping[str, Find]] = {
     "R-33": r33_nonreceipt_contradicted.find,
     "R-34": r34_identity_conflict.find,
     "R-35": r35_dispatched_without_unit.find,
+    "R-36": r36_unmapped_code.find,
 }
 
 

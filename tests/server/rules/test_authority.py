@@ -22,7 +22,7 @@ from tests.server.rules.build import (
 
 
 def test_every_rule_has_its_place() -> None:
-    assert list(CATALOGUE) == [f"R-{n:02}" for n in range(1, 36)]
+    assert list(CATALOGUE) == [f"R-{n:02}" for n in range(1, 37)]
     assert set(FINDERS) <= set(CATALOGUE)
     for rule in CATALOGUE.values():
         assert all((rule.title, rule.true, rule.do, authority(rule)))
