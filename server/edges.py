@@ -15,11 +15,14 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from server import figures
+from server.carriers import easypost
+from server.carriers.polling import Poller
 from server.commands.carrier import GatewayCarrier
 from server.commands.link import Link
 from server.commands.registry import Registry
 from server.notify.deliver import Doors, deliver_due
 from server.notify.mail import Mailer
+from server.service import tracking
 from server.service.house import House
 from server.service.letters import SEALED_LINK
 from server.store import keys
@@ -38,6 +41,8 @@ CARRYINGS_EVERY_S: Final = 5.0
 OLD_EVERY_S: Final = 3600.0
 # Reads every recent order; a mistake behind many of them is not made within minutes.
 COHORTS_EVERY_S: Final = 900.0
+# Each round asks about twenty numbers at most; a scan that is a minute old is news.
+PARCELS_EVERY_S: Final = 60.0
 
 # A look whether there is anything to count costs nothing.
 MEASURES_EVERY_S: Final = 600.0
@@ -111,6 +116,10 @@ class Edges:
             self._link = Link(settings.mqtt_url, client_id, log=log.warning, ca_file=settings.mqtt_ca_file)
             self._carrier = _carrier(house, self._registry, self._link, log)
             house.carrier = self._carrier
+        # Parcel carriers: their webhooks need the adapter, their rounds too.
+        asked = easypost.EasyPost(settings.easypost_url, settings.easypost_key, settings.easypost_webhook_secret)
+        house.parcel_carriers[easypost.VENDOR] = asked
+        self._poller = Poller(house.engine, asked, house.clock)
         self._house, self._log = house, log
         # Connections of its own: a merge takes minutes, and those of the pages are few.
         self._keepers = engine(url_of(house.engine), pool_size=2, application="hearsight housekeeping")
@@ -129,6 +138,7 @@ class Edges:
                 log,
             ),
             Every("measures", MEASURES_EVERY_S, self._measure, log),
+            Every("parcels", PARCELS_EVERY_S, self._ask_carriers, log),
             Every("figures", FIGURES_EVERY_S, self._read_figures, log),
             Every("old", OLD_EVERY_S, self._keep_house, log),
         ]
@@ -151,6 +161,11 @@ class Edges:
     def _measure(self) -> None:
         retention = timedelta(days=self._house.settings.retention_days)
         sweep_listening(self._house.engine, retention, self._house.clock())
+
+    def _ask_carriers(self) -> None:
+        with self._house.work() as (tx, now):
+            tracking.match_waiting(tx, now)
+        self._poller.poll_due()
 
     def _read_figures(self) -> None:
         with self._house.work() as (tx, now):

@@ -84,6 +84,16 @@ def _master_key(value: str) -> bytes:
     return key
 
 
+def _webhook_secret(value: str) -> bytes:
+    try:
+        key = base64.b64decode(value.removeprefix("whsec_"), validate=True)
+    except binascii.Error:
+        key = b""
+    if not 24 <= len(key) <= 64:
+        raise ValueError("whsec_ and the base64 of 24 to 64 random bytes")
+    return key
+
+
 def _yes_no(value: str) -> bool:
     if value not in ("yes", "no"):
         raise ValueError("yes or no")
@@ -216,6 +226,23 @@ class Settings:
     retention_days: int = _setting(
         "Days after which sightings are removed for good.",
         _retention, default=400, example="180",
+    )  # fmt: skip
+    easypost_key: str | None = _setting(
+        "API key of EasyPost, by which carriers are asked about numbers.",
+        _text, otherwise="carriers are not asked; webhooks are taken all the same", example="EZAK…", secret=True,
+    )  # fmt: skip
+    easypost_webhook_secret: str | None = _setting(
+        "Secret of EasyPost's webhook, as it was given when the webhook was made.",
+        _text, otherwise="its webhooks are refused", example="correct-horse-battery-staple", secret=True,
+    )  # fmt: skip
+    easypost_url: str = _setting(
+        "Where EasyPost is asked.", _url("http", "https"), default="https://api.easypost.com",
+        example="http://127.0.0.1:9000",
+    )  # fmt: skip
+    shop_webhook_secret: bytes | None = _setting(
+        "Secret of the shop's webhook (Standard Webhooks): whsec_ and the base64 of 24 to 64 bytes.",
+        _webhook_secret, otherwise="its webhooks are refused",
+        example="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", secret=True,
     )  # fmt: skip
     policy_profile: str = _setting(
         "How staff work: solo (fewer than three people: one grants what two should, later and logged) or team.",

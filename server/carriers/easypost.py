@@ -205,7 +205,7 @@ def _head(carrier: str, number: str, tracker: _Tracker, now: datetime, *, asked:
     destination = more.destination_tracking_location.place if more.destination_tracking_location else Place()
     eta = _estimate(tracker, more, destination)
     means = meaning(_word(tracker.status), _word(tracker.status_detail))
-    status, odd = means.status, not means.mapped
+    status, odd = means.status, not means.mapped and not known  # else its last event says it
     nothing_yet = not known or status in (ShipmentStatus.PRE_TRANSIT, ShipmentStatus.UNKNOWN)
     if not (eta or destination.zip or _word(more.service) or odd or (asked and nothing_yet)):
         return ()

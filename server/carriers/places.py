@@ -2,7 +2,7 @@
 
 EasyPost's page on trackers says that a time is placed in the zone of the scan where the location suffices, and defaults
 to UTC where it does not. So a `Z` beside a place is a moment, and a `Z` beside nothing is a clock on a wall somewhere:
-the event then lies anywhere between the earliest zone of the earth and the latest. Rules use the latest time (a departure
+the event then lies anywhere between the earliest zone of the earth and the latest. Rules use the latest (a departure
 is never believed earlier than it can have been).
 """
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from server.rules.policy import Policy
 from server.service.accounts import Passwords
+from server.service.carrier_port import CarrierPort
 from server.service.claim_memory import ClaimMemory
 from server.service.claims import Carrier
 from server.settings import Settings
@@ -20,7 +21,8 @@ from server.store.db import transaction
 
 @dataclass(slots=True)
 class House:
-    """Database, secrets, clock and dice of one process. `carrier` is set by whoever holds the line to the gateways."""
+    """Database, secrets, clock and dice of one process. `carrier` is set by whoever holds the line to the gateways,
+    `parcel_carriers` by whoever knows their adapters."""
 
     settings: Settings
     engine: Engine
@@ -31,6 +33,7 @@ class House:
     passwords: Passwords = field(default_factory=Passwords)
     claims: ClaimMemory = field(default_factory=ClaimMemory)
     carrier: Carrier | None = None
+    parcel_carriers: dict[str, CarrierPort] = field(default_factory=dict)  # by vendor, as they stand in addresses
 
     @contextmanager
     def work(self) -> Iterator[tuple[Connection, datetime]]:

@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from server.rules.authority import STAFF, Role
 from server.rules.facts import Correction, Source, StatementKind, interval
 from server.rules.payload_json import PayloadError, payload_from, payload_to
+from server.service import tracking
 from server.service.caller import Caller
 from server.service.refusals import refuse
 from server.store import audit, gateways, orders, statements, weighings
@@ -110,8 +111,15 @@ def state(tx: Connection, number: str, said: Sequence[Said], role: Role, now: da
     slots = {slot.number: slot_id(number, slot.line, slot.unit) for slot in order.slots}
     done = tuple(_state_one(tx, number, slots, each, role, now) for each in said)
     if any(each.new for each in done):
+        _follow(tx, number, [each for each, recorded in zip(said, done, strict=True) if recorded.new], now)
         weighings.mark_stale(tx, [number])
     return done
+
+
+def _follow(tx: Connection, number: str, said: Sequence[Said], now: datetime) -> None:
+    """Carriers are asked about the numbers that were given, and what they told before is this order's now."""
+    given = (tracking.stated(s.kind, s.payload or {}, s.slot, s.at or s.said_at) for s in said)
+    tracking.follow(tx, number, [each for each in given if each is not None], now)
 
 
 def sign(tx: Connection, who: Caller, number: str, given: Sequence[Recorded] | None, now: datetime) -> None:

@@ -78,6 +78,15 @@ WORDS: Final[Mapping[str, Words]] = {
     "said_in_future": Words(_I, "A statement cannot be made in the future.", "Check the clock and the zone."),
     "view_refused": Words(_N, "No order with this number and e-mail address.", "Check both as they stand in the mail."),
     "view_ended": Words(_U, "This link to the order has ended.", "Open the order again with number and e-mail."),
+    # Intake: carriers, shop, files
+    "carrier_unknown": Words(_N, "No carrier {vendor} is connected.", "See docs/intake.md for those that can be."),
+    "signature_invalid": Words(
+        _U, "The signature does not fit this body, or no secret is set here.", "Compare the secret on both sides."
+    ),
+    "webhook_old": Words(_U, "The time of this webhook is more than five minutes off.", "Check both clocks."),
+    "webhook_unreadable": Words(
+        _I, "This is not what its sender documents: {detail}.", "Compare it with docs/intake.md."
+    ),
     # Tags and claims
     "tag_unknown": Words(_N, "There is no such tag here.", "Check the number printed on the tag."),
     "code_mistyped": Words(_I, "A character of the code is wrong or missing.", "Compare it with the code in the box."),

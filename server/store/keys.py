@@ -11,7 +11,7 @@ from sqlalchemy import Column, Connection, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from server.store.crypto import Vault
-from server.store.tables import accounts, channels, factory_keys, lots, secrets, slots
+from server.store.tables import accounts, channels, factory_keys, lots, secrets, slots, webhook_inbox
 from wire.signing import public_key
 
 SERVER_KEY: Final = "server_key"
@@ -46,6 +46,7 @@ CUSTODIAL_KEY: Final = Sealed(accounts.c.custodial_key)
 CHANNEL_ADDRESS: Final = Sealed(channels.c.address)
 CHANNEL_SECRET: Final = Sealed(channels.c.secret)
 PERSONALISATION: Final = Sealed(slots.c.personalisation)
+WEBHOOK_BODY: Final = Sealed(webhook_inbox.c.body)
 # Every encrypted column; a test looks for others.
 ALL_SEALED: Final = (
     SECRET,
@@ -54,6 +55,7 @@ ALL_SEALED: Final = (
     CHANNEL_ADDRESS,
     CHANNEL_SECRET,
     PERSONALISATION,
+    WEBHOOK_BODY,
 )
 
 

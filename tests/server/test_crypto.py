@@ -13,8 +13,9 @@ from server import wiring
 from server.refusal import Refusal
 from server.rules.authority import Role
 from server.settings import load
-from server.store import accounts, db, keys
+from server.store import accounts, db, inbox, keys
 from server.store.crypto import Vault
+from server.store.inbox import Arrived
 from server.store.tables import metadata
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -95,6 +96,7 @@ def fill(engine: Engine, here: Vault) -> None:
             text("insert into slots (slot, order_number, line, unit, sku, title, personalisation) "
                  "values ('1/1/1', '1', 1, 1, 's', 't', :sealed)"), slot,
         )  # fmt: skip
+        inbox.put(tx, Arrived("shop", "msg_1", NOW, here.seal(keys.WEBHOOK_BODY.what(), b"{}")))
 
 
 def test_rotation_renews_every_column(engine: Engine) -> None:

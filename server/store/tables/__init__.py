@@ -1,6 +1,12 @@
 """Every table of the house. Three ledgers are append-only: sightings (with their batches), statements, acts."""
 
 from server.store.tables.columns import metadata
+from server.store.tables.intake import (
+    import_rows,
+    imports,
+    trackers,
+    webhook_inbox,
+)
 from server.store.tables.measures import listened_days
 from server.store.tables.orders import (
     acts,
@@ -62,6 +68,8 @@ __all__ = [
     "factory_keys",
     "gateway_states",
     "gateways",
+    "import_rows",
+    "imports",
     "ingest_workers",
     "listened_days",
     "live_watches",
@@ -82,8 +90,10 @@ __all__ = [
     "sites",
     "slots",
     "statements",
+    "trackers",
     "transfers",
     "units",
     "unresolved_frames",
+    "webhook_inbox",
     "weighings",
 ]

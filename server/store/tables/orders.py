@@ -72,7 +72,7 @@ statements = Table(
     words("zone"),
     words("by"),
     words("source"),  # shop, warehouse, carrier, staff, customer, system
-    words("via"),  # how it came: api, cli, page, import, replay
+    words("via"),  # how it came: api, cli, page, import, replay, webhook, poll
     document("payload"),
     ref("corrects", "statements.no", null=True),
     words("correction", null=True),  # did_not_occur, incorrect_data

@@ -10,6 +10,7 @@ from server.web.api.checkout import router as checkout
 from server.web.api.claims import router as claims
 from server.web.api.found import router as found
 from server.web.api.gateways import router as gateways
+from server.web.api.intake import router as intake
 from server.web.api.live import router as live
 from server.web.api.orders import router as orders
 from server.web.api.session import router as session
@@ -22,6 +23,19 @@ PREFIX = "/api/v1"
 def router() -> APIRouter:
     """Every route of the API."""
     api = APIRouter(prefix=PREFIX)
-    for chapter in (session, accounts, tags, live, claims, channels, found, orders, checkout, support, gateways):
+    for chapter in (
+        session,
+        accounts,
+        tags,
+        live,
+        claims,
+        channels,
+        found,
+        orders,
+        checkout,
+        support,
+        gateways,
+        intake,
+    ):
         api.include_router(chapter)
     return api

@@ -161,38 +161,42 @@ class Why:
 def record(body: OrderIn, house: TheHouse, who: Staff) -> OrderRecorded:
     """Record an order."""
     with house.work() as (tx, now):
-        slots = tuple(
-            StoredSlot(
-                number=0,
-                line=line,
-                unit=unit,
-                sku=each.sku,
-                title=each.title,
-                personalisation=_sealed(house, slot.personalisation),
-                lead_time_bd=slot.lead_time_bd,
-                ship_by=slot.ship_by,
-            )
-            for line, each in enumerate(body.lines, 1)
-            for unit, slot in enumerate(each.slots, 1)
-        )
-        order = StoredOrder(
-            number=body.number,
-            email=body.email.lower(),
-            customer_name=body.customer_name,
-            phone=body.phone,
-            ship_to=body.ship_to.model_dump(exclude_none=True),
-            placed_at=body.placed_at,
-            zone=body.zone,
-            site=body.site,
-            profile=body.profile,
-            source=body.source,
-            learnt_at=now,
-            slots=slots,
-        )
-        new = orders.record(tx, order)
+        new = orders.record(tx, stored(body, house, now))
         if new:
-            orders.sign(tx, who, order.number, None, now)
+            orders.sign(tx, who, body.number, None, now)
         return OrderRecorded(body.number, new)
+
+
+def stored(body: OrderIn, house: House, now: datetime) -> StoredOrder:
+    """The order as it is kept, its personalisation encrypted."""
+    slots = tuple(
+        StoredSlot(
+            number=0,
+            line=line,
+            unit=unit,
+            sku=each.sku,
+            title=each.title,
+            personalisation=_sealed(house, slot.personalisation),
+            lead_time_bd=slot.lead_time_bd,
+            ship_by=slot.ship_by,
+        )
+        for line, each in enumerate(body.lines, 1)
+        for unit, slot in enumerate(each.slots, 1)
+    )
+    return StoredOrder(
+        number=body.number,
+        email=body.email.lower(),
+        customer_name=body.customer_name,
+        phone=body.phone,
+        ship_to=body.ship_to.model_dump(exclude_none=True),
+        placed_at=body.placed_at,
+        zone=body.zone,
+        site=body.site,
+        profile=body.profile,
+        source=body.source,
+        learnt_at=now,
+        slots=slots,
+    )
 
 
 @router.post(
@@ -212,28 +216,29 @@ def record(body: OrderIn, house: TheHouse, who: Staff) -> OrderRecorded:
 )
 def state(number: NumberInPath, body: StatementsIn, house: TheHouse, who: Staff) -> tuple[Recorded, ...]:
     """Record what was said about an order, in one piece. Only an operator's token speaks for carriers and systems."""
-    said = [
-        Said(
-            key=each.key,
-            kind=each.kind,
-            said_at=each.said_at,
-            by=each.by,
-            source=each.source,
-            slot=each.slot,
-            at=each.at,
-            at_least_ago=None if each.at_least_ago_s is None else timedelta(seconds=each.at_least_ago_s),
-            zone=each.zone,
-            via=each.via,
-            payload=each.payload,
-            corrects=each.corrects,
-            correction=each.correction,
-        )
-        for each in body.statements
-    ]
     with house.work() as (tx, now):
-        given = orders.state(tx, number, said, who.role, now)
+        given = orders.state(tx, number, [said(each) for each in body.statements], who.role, now)
         orders.sign(tx, who, number, given, now)
         return given
+
+
+def said(each: StatementIn) -> Said:
+    """A statement as the service takes it."""
+    return Said(
+        key=each.key,
+        kind=each.kind,
+        said_at=each.said_at,
+        by=each.by,
+        source=each.source,
+        slot=each.slot,
+        at=each.at,
+        at_least_ago=None if each.at_least_ago_s is None else timedelta(seconds=each.at_least_ago_s),
+        zone=each.zone,
+        via=each.via,
+        payload=each.payload,
+        corrects=each.corrects,
+        correction=each.correction,
+    )
 
 
 @router.get("/{number}", responses=refusals(*_STAFF))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from server.rules.facts import Statement
 from server.rules.payloads import CarrierScan, ShipmentStatus
-from tests.server.rules import parcels
 from tests.server.rules.build import NUMBER, PACKED, at, facts, judge, label, rules, scan
 from tests.server.rules.parcels import cleared_of, never, open_of, shows
 
@@ -17,7 +17,7 @@ def unread(said_at: datetime, code: str = "abducted") -> Statement:
     said = shows(said_at, code=code, mapped=False)
     assert isinstance(said.payload, CarrierScan)
     scanned = CarrierScan("UPS", NUMBER, ShipmentStatus.UNKNOWN, physical=False, code=code, mapped=False)
-    return parcels.replace(said, payload=scanned)
+    return replace(said, payload=scanned)
 
 
 def test_it_opens_with_the_code_and_says_which() -> None:
@@ -49,5 +49,5 @@ def test_each_code_is_one_finding_however_often_it_is_told() -> None:
 
 def test_an_estimate_alone_explains_no_code() -> None:
     estimate = CarrierScan("UPS", NUMBER, ShipmentStatus.IN_TRANSIT, physical=False, eta=at("Fri 20:00"))
-    said = parcels.replace(shows(at("Thu 07:00")), payload=estimate)
+    said = replace(shows(at("Thu 07:00")), payload=estimate)
     assert "R-36" in rules(judge(facts(*LABELLED, unread(at("Wed 09:00")), said), at("Thu 08:00")))
