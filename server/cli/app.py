@@ -8,14 +8,38 @@ from collections.abc import Sequence
 import typer
 from sqlalchemy.exc import OperationalError
 
-from server.cli import dead_letters, factory, gateways, keeping, orders, people, replay, retention, running, watching
+from server.cli import (
+    dead_letters,
+    factory,
+    gateways,
+    imports,
+    keeping,
+    orders,
+    people,
+    replay,
+    retention,
+    running,
+    watching,
+)
 from server.refusal import Kind, Refusal
 
 app = typer.Typer(
     help="Hearsight's back office. Settings are HEARSIGHT_* variables; `settings` prints them all.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
 )  # fmt: skip
-for chapter in (running, watching, people, gateways, factory, keeping, retention, dead_letters, orders, replay):
+for chapter in (
+    running,
+    watching,
+    people,
+    gateways,
+    factory,
+    keeping,
+    retention,
+    dead_letters,
+    orders,
+    imports,
+    replay,
+):
     chapter.add_to(app)
 
 # What will not change by trying again: `up` does not start such a program a second time.

@@ -49,7 +49,8 @@ ONLY_FROM: Final[Mapping[StatementKind, Source]] = {StatementKind.CARRIER_SCAN: 
 class Said:
     """One thing somebody says about an order. `key` is the sender's own name for it; `slot` None = the whole order.
 
-    The event happened `at`, or `at_least_ago` before it was said, or nobody told. `corrects` is the key or the id of
+    The event happened `at` (with `since`: some time between the two), or `at_least_ago` before it was said, or nobody
+    told. `corrects` is the key or the id of
     an earlier statement.
     """
 
@@ -60,6 +61,7 @@ class Said:
     source: Source
     slot: int | None = None
     at: datetime | None = None
+    since: datetime | None = None
     at_least_ago: timedelta | None = None
     zone: str = "UTC"
     via: str = "api"
@@ -142,6 +144,8 @@ def _state_one(
     if said.said_at > now + AHEAD_MAX:
         raise refuse("said_in_future", reference=said.key)
     earliest, latest = interval(said.said_at, said.at, said.at_least_ago)
+    if said.since is not None:
+        earliest = min(said.since, latest)
     statement = StoredStatement(
         order_number=number,
         key=said.key,

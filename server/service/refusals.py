@@ -87,6 +87,14 @@ WORDS: Final[Mapping[str, Words]] = {
     "webhook_unreadable": Words(
         _I, "This is not what its sender documents: {detail}.", "Compare it with docs/intake.md."
     ),
+    "import_kind_unknown": Words(_N, "There is no import of {kind}.", "Take one of: {kinds}."),
+    "import_unknown": Words(_N, "There is no such import.", "See the list of imports."),
+    "import_too_long": Words(
+        _I, "The file has more than {limit} rows.", "Divide it, or use the command line (docs/intake.md)."
+    ),
+    "sheet_unreadable": Words(_I, "The file cannot be read: {detail}.", "Export it again as CSV in UTF-8."),
+    "sheet_columns": Words(_I, "The file's columns do not fit: {detail}.", "Compare them with docs/intake.md."),
+    "row_invalid": Words(_I, "The row cannot be used: {detail}.", "Correct it, and import the file again."),
     # Tags and claims
     "tag_unknown": Words(_N, "There is no such tag here.", "Check the number printed on the tag."),
     "code_mistyped": Words(_I, "A character of the code is wrong or missing.", "Compare it with the code in the box."),

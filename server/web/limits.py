@@ -48,6 +48,7 @@ RATES: Final[Mapping[str, Rate]] = {
     "found_message": Rate(5, 3600),
     "order_view": Rate(10, 600),  # number and e-mail can be guessed
     "enrol": Rate(20, 600),
+    "import": Rate(20, 300),  # each may work for half a minute
     "bad_signature": Rate(60, 600),  # a secret that was changed on one side only; nobody guesses an HMAC
 }
 

@@ -10,6 +10,7 @@ from server.web.api.checkout import router as checkout
 from server.web.api.claims import router as claims
 from server.web.api.found import router as found
 from server.web.api.gateways import router as gateways
+from server.web.api.imports import router as imports
 from server.web.api.intake import router as intake
 from server.web.api.live import router as live
 from server.web.api.orders import router as orders
@@ -36,6 +37,7 @@ def router() -> APIRouter:
         support,
         gateways,
         intake,
+        imports,
     ):
         api.include_router(chapter)
     return api

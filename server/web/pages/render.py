@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -24,7 +25,7 @@ from server.web.deps import house_of
 from server.web.pages import words
 
 _HERE: Final = Path(__file__).resolve().parent.parent
-# A form has a few fields of text; files are not taken by pages.
+# A form has a few fields of text; one page takes a file.
 FIELDS_MAX: Final = 40
 DONE: Final = "hearsight_done"
 # Longer than a page takes to load; shorter than until the next thing is done.
@@ -114,20 +115,42 @@ async def _form(request: Request) -> dict[str, str]:
     A signed-in reader's form carries the token of the session. Browsers also say where a form stood: a page of
     somebody else's is refused even where nobody is signed in (Origin would not do: our Referrer-Policy blanks it).
     """
+    return (await _read_form(request, files=0)).fields
+
+
+async def _form_with_file(request: Request) -> Uploaded:
+    """The same with one file. Refusals: csrf."""
+    return await _read_form(request, files=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """A form's fields, and its file if one was chosen."""
+
+    fields: dict[str, str]
+    file_name: str = ""
+    content: bytes | None = None
+
+
+async def _read_form(request: Request, *, files: int) -> Uploaded:
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise refuse("csrf")
-    async with request.form(max_files=0, max_fields=FIELDS_MAX) as raw:
+    async with request.form(max_files=files, max_fields=FIELDS_MAX) as raw:
         fields = {name: value.strip() for name, value in raw.items() if isinstance(value, str)}
+        chosen = next((each for each in raw.values() if not isinstance(each, str) and each.filename), None)
+        content = await chosen.read() if chosen else None
     if any("\x00" in value for value in fields.values()):
         raise refuse("bad_request", detail="text without NUL, please")
     expected = getattr(request.state, "csrf", "")
     if expected and not hmac.compare_digest(fields.get("csrf", "").encode(), expected.encode()):
         raise refuse("csrf")
-    return fields
+    name = "".join(each for each in (chosen.filename or "" if chosen else "") if each.isprintable())
+    return Uploaded(fields, name, content)
 
 
 # Stands behind the declaration of who may call: that one has found out who is asking.
 Form = Annotated[dict[str, str], Depends(_form)]
+FormWithFile = Annotated[Uploaded, Depends(_form_with_file)]
 
 
 def render_refusal(request: Request, refusal: Refusal, status: int) -> Response:

@@ -22,7 +22,7 @@ import httpx
 KEY = "EZTK-test-key"
 # A ligature and an accent: the secret counts in its normal form.
 SECRET = "ﬁeld-sécret-of-the-webhook"
-PLACES = {
+PLACES: dict[str, dict[str, str | None]] = {
     "origin": {"city": "WORCESTER", "state": "MA", "country": "US", "zip": "01613"},
     "hub": {"city": "MEMPHIS", "state": "TN", "country": "US", "zip": "38118"},
     "door": {"city": "GAINESVILLE", "state": "FL", "country": "US", "zip": "32601"},

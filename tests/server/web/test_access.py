@@ -80,6 +80,10 @@ TABLE: dict[str, set[str]] = {
     "POST /api/v1/sites": OPERATOR,
     "POST /api/v1/carriers/{vendor}": EVERYBODY,  # who signed the body
     "POST /api/v1/shop/orders": EVERYBODY,  # who signed the body
+    "POST /api/v1/imports/{kind}": STAFF,
+    "GET /api/v1/imports": STAFF,
+    "GET /api/v1/imports/{import_id}": STAFF,
+    "GET /api/v1/imports/{import_id}/result.csv": STAFF,
     "GET /health": EVERYBODY,
     "GET /ready": EVERYBODY,
     "GET /ready/ingest": EVERYBODY,
@@ -124,13 +128,17 @@ PAGES: dict[str, set[str]] = {
     "GET /s/order/{number}/why": STAFF,
     "GET /s/tag/{serial}": STAFF,
     "GET /s/gateways": STAFF,
+    "GET /s/imports": STAFF,
+    "POST /s/imports": STAFF,
+    "GET /s/imports/{import_id}": STAFF,
 }
 # Starlette's own, without a declaration, for everybody: the API's description, scripts and styles.
 PLAIN = {"GET /api/v1/openapi.json", "ANY /static"}
 
 FILLED = {
     "{serial}": "1", "{no}": "999", "{number}": "T-1", "{claim_id}": "0" * 32, "{transfer_id}": "0" * 32,
-    "{vendor}": "nobody", "{code}": "NOSUCHCODE", "{gateway}": "no-such-gateway",
+    "{vendor}": "nobody", "{kind}": "orders", "{import_id}": "0" * 24,
+    "{code}": "NOSUCHCODE", "{gateway}": "no-such-gateway",
 }  # fmt: skip
 BODIES = {
     "POST /api/v1/session": {"email": "no@example.com", "password": "x"},
