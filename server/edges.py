@@ -22,7 +22,8 @@ from server.commands.link import Link
 from server.commands.registry import Registry
 from server.notify.deliver import Doors, deliver_due
 from server.notify.mail import Mailer
-from server.service import tracking
+from server.notify.probe import look
+from server.service import channel_health, tracking
 from server.service.house import House
 from server.service.letters import SEALED_LINK
 from server.store import keys
@@ -46,6 +47,8 @@ PARCELS_EVERY_S: Final = 60.0
 
 # A look whether there is anything to count costs nothing.
 MEASURES_EVERY_S: Final = 600.0
+# A mail server that was started anew answers within a minute or two; a customer who waits learns of it soon enough.
+PROBES_EVERY_S: Final = 300.0
 # A scrape every 15 s finds something new.
 FIGURES_EVERY_S: Final = 15.0
 
@@ -142,6 +145,8 @@ class Edges:
             Every("figures", FIGURES_EVERY_S, self._read_figures, log),
             Every("old", OLD_EVERY_S, self._keep_house, log),
         ]
+        if mailer is not None:
+            self._rounds.append(Every("probes", PROBES_EVERY_S, lambda: probe_mail(house, mailer), log))
         if self._carrier is not None:
             self._rounds.append(Every("carryings", CARRYINGS_EVERY_S, self._carrier.expire, log))
 
@@ -180,6 +185,13 @@ class Edges:
         for what, count in done.items():
             REMOVED.labels(what.replace(" ", "_")).inc(count)
         self._log.info("house_kept", **{what.replace(" ", "_"): count for what, count in done.items() if count})
+
+
+def probe_mail(house: House, mailer: Mailer) -> bool:
+    """Look at the mail server's door, outside of any transaction; True if what we knew of it changed."""
+    why = look(mailer)
+    with house.work() as (tx, now):
+        return channel_health.probed(tx, "mail", why, now)
 
 
 def _carrier(house: House, registry: Registry, link: Link, log: Any) -> GatewayCarrier:

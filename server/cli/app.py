@@ -9,6 +9,7 @@ import typer
 from sqlalchemy.exc import OperationalError
 
 from server.cli import (
+    contacts,
     dead_letters,
     factory,
     gateways,
@@ -37,6 +38,7 @@ for chapter in (
     retention,
     dead_letters,
     orders,
+    contacts,
     imports,
     replay,
 ):

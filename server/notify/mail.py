@@ -34,10 +34,11 @@ class Mailer:
         message["Date"], message["Message-ID"] = format_datetime(at), f"<{message_id}>"
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(letter.text)
-        with self._connect() as smtp:
+        with self.connect() as smtp:
             smtp.send_message(message)
 
-    def _connect(self) -> smtplib.SMTP:
+    def connect(self) -> smtplib.SMTP:
+        """A conversation with the mail server, logged in if there is a user. Raises as `send` does."""
         where = urlsplit(self.url)
         host, context = where.hostname or "localhost", ssl.create_default_context()
         if where.scheme == "smtps":

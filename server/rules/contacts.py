@@ -6,12 +6,12 @@ The clock runs in calendar hours: a target of one business day would hide two of
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from server.rules.case import Case
 from server.rules.facts import ActKind, Source, Statement, StatementKind
-from server.rules.payloads import Contact
+from server.rules.payloads import Contact, Wants
 
 # What one of us says to a customer is an answer, in whichever form it was written down.
 _TOLD: Final = frozenset(
@@ -34,6 +34,21 @@ class Wait:
     answered: Statement | None
 
 
+@dataclass(frozen=True, slots=True)
+class ReplyClock:
+    """The wait that runs now: since the first unanswered message; what the messages of it ask for, the first first.
+
+    `late`: at the moment of judging the answer was due already.
+    """
+
+    since: datetime
+    due: datetime
+    late: bool
+    channel: str
+    wants: tuple[Wants, ...]
+    messages: int
+
+
 def is_answer(said: Statement) -> bool:
     """True if a person of ours said something to the customer; a robot's receipt is no answer."""
     if isinstance(said.payload, Contact):
@@ -42,8 +57,8 @@ def is_answer(said: Statement) -> bool:
 
 
 def asks(case: Case) -> tuple[Statement, ...]:
-    """Every message of the customer, in order of time."""
-    inbound = [s for s in case.statements if isinstance(s.payload, Contact) and s.payload.inbound]
+    """Every message of the customer, in order of time; what their mailbox sent by itself asks for nothing."""
+    inbound = [s for s in case.statements if isinstance(s.payload, Contact) and s.payload.inbound and s.payload.person]
     return tuple(sorted(inbound, key=lambda s: (s.said_at, s.id)))
 
 
@@ -62,3 +77,26 @@ def waits(case: Case) -> tuple[Wait, ...]:
             continue
         found.append(Wait(asked, next((a for a in answers if a.said_at > asked.said_at), None)))
     return tuple(found)
+
+
+def reply_due(case: Case, wait: Wait) -> datetime:
+    """Until when a person answers: calendar hours from the first message of the wait."""
+    return wait.asked.said_at + timedelta(seconds=case.policy.reply_s)
+
+
+def reply_clock(case: Case) -> ReplyClock | None:
+    """The wait that runs, if one does: at most the last one is unanswered."""
+    wait = next((each for each in waits(case) if each.answered is None), None)
+    if wait is None:
+        return None
+    meanwhile = [s for s in asks(case) if (s.said_at, s.id) >= (wait.asked.said_at, wait.asked.id)]
+    contacts = [s.payload for s in meanwhile if isinstance(s.payload, Contact)]
+    due = reply_due(case, wait)
+    return ReplyClock(
+        since=wait.asked.said_at,
+        due=due,
+        late=case.moment.passed(due),
+        channel=contacts[0].channel,
+        wants=tuple(dict.fromkeys(each.wants for each in contacts)),
+        messages=len(contacts),
+    )

@@ -378,8 +378,8 @@ class CohortMark:
 class OrderFacts:
     """Everything known about one order; the store gathers it, `weigh` judges it.
 
-    Heard rows and acts are those of every serial ever bound to the order (`bound_serials`). Order and repetition of the
-    tuples mean nothing.
+    Heard rows and acts are those of every serial ever bound to the order (`bound_serials`). `house` is what was said of
+    the house as a whole (channels, texts that everybody reads). Order and repetition of the tuples mean nothing.
     """
 
     order: Order
@@ -392,6 +392,7 @@ class OrderFacts:
     healthy: tuple[Healthy, ...] = ()
     cohorts: tuple[CohortMark, ...] = ()
     listened: tuple[ListenedDay, ...] = ()
+    house: tuple[Statement, ...] = ()
 
 
 def bound_serials(statements: tuple[Statement, ...]) -> frozenset[int]:

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from server.rules.activation import Activation, ladder
 from server.rules.case import Case, lay_out
+from server.rules.contacts import ReplyClock, reply_clock
 from server.rules.evidence import Verdict
 from server.rules.facts import OrderFacts
 from server.rules.findings.finding import Finding
@@ -29,6 +30,7 @@ from server.rules.verdicts import StatementVerdict, verdicts_of
 class Weighing:
     """Everything that may be said of an order at `as_of`. It holds no place but our own sites' names.
 
+    `reply`: the customer waits for a person's answer; None: nobody waits.
     `findings` are open ones, worst and oldest first; `cleared` held once. `next_look_at` None: only facts change it.
     """
 
@@ -43,6 +45,7 @@ class Weighing:
     promises: tuple[Promise, ...]
     shown: Shown
     next_look_at: datetime | None
+    reply: ReplyClock | None = None
 
 
 def weigh(facts: OrderFacts, policy: Policy, now: datetime) -> Weighing:
@@ -53,6 +56,7 @@ def weigh(facts: OrderFacts, policy: Policy, now: datetime) -> Weighing:
     if case.disputed:
         steps, verdicts = _lower_disputed(steps, verdicts, _judge(lay_out(facts, policy, moment, with_disputed=True)))
     found, cleared = findings_of(case)
+    reply = reply_clock(case)
     return Weighing(
         order=facts.order.number,
         as_of=now,
@@ -65,6 +69,7 @@ def weigh(facts: OrderFacts, policy: Policy, now: datetime) -> Weighing:
         promises=promises_of(case),
         shown=project(case, steps, found),
         next_look_at=moment.next_look_at,
+        reply=reply,
     )
 
 

@@ -46,7 +46,7 @@ from server.rules.timeline import Row, timeline
 from server.rules.tracking import decode as tracking_number
 from server.rules.verdicts import StatementVerdict
 from server.rules.weigh import Weighing, weigh
-from server.service import ingest_health
+from server.service import channel_health, ingest_health
 from server.service.ingest_health import Late
 from server.service.refusals import refuse
 from server.store import accounts, acts, cohorts, coverage, listening, orders, sightings, statements, weighings
@@ -157,6 +157,7 @@ def collect(tx: Connection, number: str, policy: Policy, now: datetime) -> Order
         healthy=coverage.healthy(tx, stored.placed_at, now),
         cohorts=cohorts.marks_of(tx, number),
         listened=_listened(tx, stored, said, policy),
+        house=channel_health.of_waits(tx, said),
     )
     cuts = _cuts(said, done, policy) | pickup_deadlines(bare, policy, now)
     heard = tuple(sightings.heard(tx, serials, stored.placed_at - sightings.LOOK_BACK, cuts))
@@ -189,7 +190,9 @@ def weighing(tx: Connection, number: str, policy: Policy, now: datetime) -> tupl
     weighings.hold(tx, number)
     facts = collect(tx, number, policy, now)
     weighed = weigh(facts, policy, now)
-    keep = StoredWeighing(number, now, _version(policy), weighed.next_look_at, msgspec.to_builtins(weighed))
+    waits_since = weighed.reply.since if weighed.reply else None
+    as_json = msgspec.to_builtins(weighed)
+    keep = StoredWeighing(number, now, _version(policy), weighed.next_look_at, as_json, waits_since)
     weighings.put(tx, keep)
     return facts, weighed
 

@@ -37,10 +37,12 @@ SOURCES: Final[Mapping[Source, frozenset[Role]]] = {
     Source.SHOP: STAFF,
     Source.WAREHOUSE: STAFF,
     Source.STAFF: STAFF,
-    Source.CUSTOMER: STAFF,
+    Source.CUSTOMER: STAFF | {Role.OWNER},
     Source.CARRIER: frozenset({Role.OPERATOR}),
     Source.SYSTEM: frozenset({Role.OPERATOR}),
 }
+# What a customer says of their own order, by the page or in a letter: that they want something of us, no event.
+OWN_WORDS: Final = frozenset({StatementKind.CONTACT})
 # Said by anybody else it would be a carrier's evidence made at a desk.
 ONLY_FROM: Final[Mapping[StatementKind, Source]] = {StatementKind.CARRIER_SCAN: Source.CARRIER}
 
@@ -136,6 +138,8 @@ def _state_one(
     tx: Connection, number: str, slots: Mapping[int, str], said: Said, role: Role, now: datetime
 ) -> Recorded:
     _may_speak(role, said.source, said.key)
+    if role is Role.OWNER and said.kind not in OWN_WORDS:
+        raise refuse("source_not_yours", role=role, source=said.source, reference=said.key)
     if ONLY_FROM.get(said.kind, said.source) is not said.source:
         detail = f"a {said.kind} has the source {ONLY_FROM[said.kind]}"
         raise refuse("payload_bad_value", detail=detail, reference=said.key)

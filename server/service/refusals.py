@@ -75,6 +75,16 @@ WORDS: Final[Mapping[str, Words]] = {
         "Your role ({role}) may not speak for the source {source}.",
         "State it as staff; carriers and systems speak through an operator's token.",
     ),
+    # Contacts
+    "contact_empty": Words(_I, "There is nothing to read in it.", "Write what it is about."),
+    "phone_missing": Words(_I, "There is no number that we could call.", "Give a phone number with its area code."),
+    "contact_outcome": Words(
+        _I, "A call has an outcome, and nothing else has one.", "Give one of these for a call: {outcomes}."
+    ),
+    "channel_name": Words(_I, "There is no channel {channel}.", "Take one of these: {known}."),
+    "too_many_texts": Words(_C, "There are {limit} public texts already.", "Change one of them."),
+    "mail_unknown": Words(_N, "There is no letter {no}.", "See the list of letters that wait."),
+    "mail_settled": Words(_C, "Letter {no} is settled already.", "See what is said about its order."),
     "said_in_future": Words(_I, "A statement cannot be made in the future.", "Check the clock and the zone."),
     "view_refused": Words(_N, "No order with this number and e-mail address.", "Check both as they stand in the mail."),
     "view_ended": Words(_U, "This link to the order has ended.", "Open the order again with number and e-mail."),

@@ -11,7 +11,17 @@ from sqlalchemy import Column, Connection, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from server.store.crypto import Vault
-from server.store.tables import accounts, channels, factory_keys, lots, secrets, slots, webhook_inbox
+from server.store.tables import (
+    accounts,
+    channels,
+    contact_words,
+    factory_keys,
+    lots,
+    mail_in,
+    secrets,
+    slots,
+    webhook_inbox,
+)
 from wire.signing import public_key
 
 SERVER_KEY: Final = "server_key"
@@ -47,6 +57,8 @@ CHANNEL_ADDRESS: Final = Sealed(channels.c.address)
 CHANNEL_SECRET: Final = Sealed(channels.c.secret)
 PERSONALISATION: Final = Sealed(slots.c.personalisation)
 WEBHOOK_BODY: Final = Sealed(webhook_inbox.c.body)
+CONTACT_WORDS: Final = Sealed(contact_words.c.words)
+MAIL_IN_LETTER: Final = Sealed(mail_in.c.letter)
 # Every encrypted column; a test looks for others.
 ALL_SEALED: Final = (
     SECRET,
@@ -56,6 +68,8 @@ ALL_SEALED: Final = (
     CHANNEL_SECRET,
     PERSONALISATION,
     WEBHOOK_BODY,
+    CONTACT_WORDS,
+    MAIL_IN_LETTER,
 )
 
 

@@ -22,6 +22,7 @@ class StoredWeighing:
     policy: str
     next_look_at: datetime | None
     weighing: Mapping[str, Any]
+    waits_since: datetime | None = None  # what lists of waiting customers are ordered by; the rest is in `weighing`
 
 
 def hold(tx: Connection, number: str) -> None:
@@ -38,6 +39,7 @@ def put(tx: Connection, weighing: StoredWeighing) -> None:
         "next_look_at": weighing.next_look_at,
         "weighing": dict(weighing.weighing),
         "stale": False,
+        "waits_since": weighing.waits_since,
     }
     stated = upsert(weighings).values(row)
     renew = {name: stated.excluded[name] for name in row if name != "order_number"}
@@ -74,6 +76,24 @@ def mark_stale(tx: Connection, numbers: Collection[str], weighed_before: datetim
     if weighed_before is not None:
         stale = stale.where(weighings.c.as_of < weighed_before)
     tx.execute(stale.values(stale=True))
+
+
+def waiting(tx: Connection, limit: int) -> tuple[str, ...]:
+    """The orders whose customers wait for a person's answer, the longest wait first."""
+    query = select(weighings.c.order_number).where(weighings.c.waits_since.is_not(None))
+    return tuple(tx.execute(query.order_by(weighings.c.waits_since).limit(limit)).scalars())
+
+
+def how_many_wait(tx: Connection) -> int:
+    """How many orders `waiting` would give without a limit."""
+    query = select(func.count()).select_from(weighings).where(weighings.c.waits_since.is_not(None))
+    return int(tx.execute(query).scalar_one())
+
+
+def mark_waiting_stale(tx: Connection) -> None:
+    """Something was said of the house, which concerns everybody who waits."""
+    waits = update(weighings).where(weighings.c.waits_since.is_not(None), weighings.c.stale.is_(False))
+    tx.execute(waits.values(stale=True))
 
 
 def due(tx: Connection, now: datetime, limit: int) -> tuple[str, ...]:

@@ -76,10 +76,10 @@ class OrderReader:
 
 
 class CustomerOf(Access):
-    """For the customer of the order in the path, and for staff, who read the same."""
+    """For the customer of the order in the path, and for staff, who read the same (where they speak too: not)."""
 
-    def __init__(self) -> None:
-        super().__init__(*Role, "order_link")
+    def __init__(self, *, staff_too: bool = True) -> None:
+        super().__init__(*(Role if staff_too else (Role.OWNER,)), "order_link")
 
     def __call__(self, request: Request, number: Annotated[str, Path(examples=["T-1001"])]) -> OrderReader:
         house = house_of(request)
@@ -132,6 +132,8 @@ Operator = Annotated[Caller, Depends(only(Role.OPERATOR))]
 SignedIn = Annotated[Caller, Depends(only(*Role))]
 Anybody = Annotated[Caller | None, Depends(public())]
 Customer = Annotated[OrderReader, Depends(CustomerOf())]
+# Nobody speaks in a customer's place: staff have forms of their own.
+CustomerAlone = Annotated[OrderReader, Depends(CustomerOf(staff_too=False))]
 
 
 def caller_of(request: Request, *, must_be_ours: bool = True) -> Caller | None:

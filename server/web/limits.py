@@ -46,6 +46,7 @@ RATES: Final[Mapping[str, Rate]] = {
     "channel_test": Rate(10, 3600),  # it writes to an address that nobody has confirmed
     "found": Rate(60, 60),
     "found_message": Rate(5, 3600),
+    "contact": Rate(10, 3600),  # of one order: somebody in despair, not a script
     "order_view": Rate(10, 600),  # number and e-mail can be guessed
     "enrol": Rate(20, 600),
     "import": Rate(20, 300),  # each may work for half a minute

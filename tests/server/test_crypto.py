@@ -28,6 +28,7 @@ OPEN = {
     "units.claim_hash", "gateways.public_key", "outboxes.outbox_id", "batches.outbox_id", "batches.body_sha256",
     "dead_letters.payload", "unresolved_frames.frame", "challenges.challenge", "challenges.owner_hash",
     "challenges.owner_public_key", "challenges.answer", "ownership.owner_hash",
+    "mail_in.message_hash",
 }  # fmt: skip
 
 
@@ -97,6 +98,19 @@ def fill(engine: Engine, here: Vault) -> None:
                  "values ('1/1/1', '1', 1, 1, 's', 't', :sealed)"), slot,
         )  # fmt: skip
         inbox.put(tx, Arrived("shop", "msg_1", NOW, here.seal(keys.WEBHOOK_BODY.what(), b"{}")))
+        contact = {"sealed": here.seal(keys.CONTACT_WORDS.what(), b"where is it?"), "now": NOW}
+        tx.execute(
+            text("insert into statements (order_number, slots, kind, said_at, latest, zone, by, source, via, payload, "
+                 "natural_key, learnt_at) "
+                 "values ('1', '{}', 'contact', :now, :now, 'UTC', 'b', 'customer', 'page', '{}', '1|k', :now)"),
+            contact,
+        )  # fmt: skip
+        tx.execute(text("insert into contact_words select no, :sealed, true from statements"), contact)
+        letter = {"sealed": here.seal(keys.MAIL_IN_LETTER.what(), b"where is it?"), "now": NOW}
+        tx.execute(
+            text("insert into mail_in (message_hash, received_at, outcome, letter, candidates, attachments) "
+                 "values ('\\x00', :now, 'waits', :sealed, '{}', 0)"), letter,
+        )  # fmt: skip
 
 
 def test_rotation_renews_every_column(engine: Engine) -> None:

@@ -7,13 +7,23 @@ from collections.abc import Iterable
 from server.rules import words
 from server.rules.case import Case
 from server.rules.evidence import of_statement
+from server.rules.facts import Statement
 from server.rules.findings.finding import Found
+from server.rules.house import of_house, while_waiting
 from server.rules.payloads import PublicText
 
 
 def find(case: Case) -> Iterable[Found]:
-    """One per text, until the same page or robot names hours. A promise to one customer always has a due moment."""
-    texts = [s for s in case.statements if isinstance(s.payload, PublicText)]
+    """One per text, until the same page or robot names hours. A promise to one customer always has a due moment.
+
+    A text of the house is read by everybody and concerns those who wait while it stands.
+    """
+    yield from _vague(case, case.statements)
+    yield from while_waiting(case, _vague(case, of_house(case)))
+
+
+def _vague(case: Case, statements: Iterable[Statement]) -> Iterable[Found]:
+    texts = [s for s in statements if isinstance(s.payload, PublicText)]
     for said in texts:
         assert isinstance(said.payload, PublicText), "not a public text"
         if said.payload.hours is not None:

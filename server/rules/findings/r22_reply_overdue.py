@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
 
 from server.rules import words
 from server.rules.case import Case
-from server.rules.contacts import waits
+from server.rules.contacts import reply_due, waits
 from server.rules.evidence import of_statement
 from server.rules.findings.finding import Found
 
@@ -15,7 +14,7 @@ from server.rules.findings.finding import Found
 def find(case: Case) -> Iterable[Found]:
     """One per wait, from the deadline until a person answers."""
     for wait in waits(case):
-        deadline = wait.asked.said_at + timedelta(seconds=case.policy.reply_s)
+        deadline = reply_due(case, wait)
         answered_at = wait.answered.said_at if wait.answered else None
         if (answered_at is not None and answered_at <= deadline) or not case.moment.passed(deadline):
             continue

@@ -6,15 +6,22 @@ from collections.abc import Iterable
 
 from server.rules import words
 from server.rules.case import Case
+from server.rules.facts import Statement
 from server.rules.findings.finding import Found
+from server.rules.house import of_house, while_waiting
 from server.rules.payloads import ChannelState
 from server.rules.spells import Observed, Spell, spells
 
 
 def find(case: Case) -> Iterable[Found]:
-    """One per channel and stretch in which it did not work."""
+    """One per channel and stretch in which it did not work: for this customer, or for all while this one waited."""
+    yield from _stretches(case, case.statements)
+    yield from while_waiting(case, _stretches(case, of_house(case)))
+
+
+def _stretches(case: Case, statements: Iterable[Statement]) -> Iterable[Found]:
     reports: dict[str, list[Observed]] = {}
-    for said in case.statements:
+    for said in statements:
         if isinstance(said.payload, ChannelState):
             down = Observed(said.latest, not said.payload.works, said)
             reports.setdefault(said.payload.channel, []).append(down)

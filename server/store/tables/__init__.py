@@ -1,6 +1,7 @@
 """Every table of the house. Three ledgers are append-only: sightings (with their batches), statements, acts."""
 
 from server.store.tables.columns import metadata
+from server.store.tables.contacts import contact_words, house_words, mail_in
 from server.store.tables.intake import (
     import_rows,
     imports,
@@ -63,11 +64,13 @@ __all__ = [
     "channels",
     "claims",
     "cohorts",
+    "contact_words",
     "dead_letters",
     "enrolment_tokens",
     "factory_keys",
     "gateway_states",
     "gateways",
+    "house_words",
     "import_rows",
     "imports",
     "ingest_workers",
@@ -75,6 +78,7 @@ __all__ = [
     "live_watches",
     "lost_marks",
     "lots",
+    "mail_in",
     "manifests",
     "metadata",
     "notices",

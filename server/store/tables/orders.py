@@ -72,7 +72,7 @@ statements = Table(
     words("zone"),
     words("by"),
     words("source"),  # shop, warehouse, carrier, staff, customer, system
-    words("via"),  # how it came: api, cli, page, import, replay, webhook, poll
+    words("via"),  # how it came: api, cli, page, mail, import, replay, webhook, poll
     document("payload"),
     ref("corrects", "statements.no", null=True),
     words("correction", null=True),  # did_not_occur, incorrect_data
@@ -206,8 +206,10 @@ weighings = Table(
     moment("next_look_at", null=True),
     document("weighing"),
     Column("stale", Boolean, nullable=False, server_default="false"),  # a fact came in since
+    moment("waits_since", null=True),  # since when its customer waits for a person's answer
     Index(None, "next_look_at"),
     Index("ix_weighings_stale", "next_look_at", postgresql_where=text("stale")),
+    Index("ix_weighings_waits_since", "waits_since", postgresql_where=text("waits_since is not null")),
 )
 
 # One mistake, many orders, as `server.rules.cohorts` found them in the rows above.

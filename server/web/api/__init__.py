@@ -8,6 +8,7 @@ from server.web.api.accounts import router as accounts
 from server.web.api.channels import router as channels
 from server.web.api.checkout import router as checkout
 from server.web.api.claims import router as claims
+from server.web.api.contacts import router as contacts
 from server.web.api.found import router as found
 from server.web.api.gateways import router as gateways
 from server.web.api.imports import router as imports
@@ -33,6 +34,7 @@ def router() -> APIRouter:
         channels,
         found,
         orders,
+        contacts,
         checkout,
         support,
         gateways,

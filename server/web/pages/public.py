@@ -10,13 +10,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from server.rules.authority import Role
-from server.service import answers, lost, orders, viewing
+from server.service import answers, lost, orders, threads, viewing
 from server.service.refusals import refuse
 from server.store import orders as order_store
 from server.web.api.found import FoundCode
 from server.web.api.models import NumberInPath
 from server.web.auth import Anybody, Customer
 from server.web.deps import Address, Rates, TheHouse
+from server.web.pages.contacts import of_customer
 from server.web.pages.render import Form, go, page
 from server.web.pages.timeline import fold
 
@@ -48,9 +49,14 @@ def order(request: Request, number: NumberInPath, house: TheHouse, reader: Custo
         if reader.who is not None and reader.who.role is not Role.OWNER:
             viewing.note(tx, reader.who, f"order:{number}", now)
         answer = answers.for_customer(tx, number, house.policy, now)
+        thread = threads.thread(tx, house, number, staff=False, now=now)
         stored = order_store.order(tx, number)
     assert stored is not None, "answered a moment ago"
-    return page(request, "order.html", order=answer, items=fold(answer.timeline), zone=stored.zone)
+    speaks = reader.who is None or reader.who.role is Role.OWNER
+    return page(
+        request, "order.html", order=answer, items=fold(answer.timeline), zone=stored.zone,
+        contacts=of_customer(request, house, thread), speaks=speaks,
+    )  # fmt: skip
 
 
 @router.get("/f/")

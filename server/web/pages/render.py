@@ -168,7 +168,8 @@ def _again(request: Request) -> str:
     for way in (path, path.rpartition("/")[0]):
         asked = {**request.scope, "method": "GET", "path": way}
         if way and any(route.matches(asked)[0] is Match.FULL for route in request.app.routes):
-            return way
+            link = request.query_params.get("link")  # a customer without an account has no other way back
+            return f"{way}?link={quote(link)}" if link else way
     return ""
 
 

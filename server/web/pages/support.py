@@ -11,11 +11,12 @@ from fastapi.responses import Response
 
 from server.rules.findings.finding import Finding, Rule, Severity
 from server.rules.privacy import Viewer
-from server.service import answers, find, gateway_health, tag_life, viewing
+from server.service import answers, find, gateway_health, tag_life, threads, viewing
 from server.service.ingest_health import ingest_health
 from server.web.api.models import NumberInPath, Serial
 from server.web.auth import Staff
 from server.web.deps import TheHouse
+from server.web.pages.contacts import of_case
 from server.web.pages.render import page
 from server.web.pages.timeline import fold
 
@@ -41,9 +42,13 @@ def case(request: Request, number: NumberInPath, house: TheHouse, who: Staff) ->
     with house.work() as (tx, now):
         viewing.note(tx, who, f"order:{number}", now)
         answer = answers.for_staff(tx, number, house.policy, Viewer(who.role), now)
+        thread = threads.thread(tx, house, number, staff=True, now=now)
         ingest = ingest_health(tx)
     findings = merged(answer.findings)
-    return page(request, "case.html", order=answer, findings=findings, items=fold(answer.timeline), ingest=ingest)
+    return page(
+        request, "case.html", order=answer, findings=findings, items=fold(answer.timeline), ingest=ingest,
+        contacts=of_case(house, thread),
+    )  # fmt: skip
 
 
 @router.get("/order/{number}/why")

@@ -65,6 +65,16 @@ TABLE: dict[str, set[str]] = {
     "POST /api/v1/orders/{number}/view": EVERYBODY,
     "GET /api/v1/orders/{number}/customer": SIGNED_IN,  # and whoever has a link to it
     "POST /api/v1/ship-by": STAFF,
+    "POST /api/v1/orders/{number}/contacts": SIGNED_IN,  # and whoever has a link to it
+    "GET /api/v1/orders/{number}/contacts": SIGNED_IN,  # the same
+    "GET /api/v1/waiting": STAFF,
+    "GET /api/v1/ways-in": STAFF,
+    "POST /api/v1/ways-in/{channel}": STAFF,
+    "POST /api/v1/public-texts": STAFF,
+    "POST /api/v1/mail-in": OPERATOR,
+    "GET /api/v1/mail-in": STAFF,
+    "POST /api/v1/mail-in/{no}/settle": STAFF,
+    "POST /api/v1/mail-in/{no}/drop": STAFF,
     "GET /api/v1/find": STAFF,
     "GET /api/v1/support/orders": STAFF,
     "GET /api/v1/support/tags/{serial}": STAFF,
@@ -120,6 +130,16 @@ PAGES: dict[str, set[str]] = {
     "GET /o": EVERYBODY,
     "POST /o": EVERYBODY,
     "GET /o/{number}": SIGNED_IN,  # and whoever has a link to it
+    "POST /o/{number}/ask": OWNER,  # and whoever has a link to it; staff do not speak in a customer's place
+    "POST /o/{number}/call": OWNER,  # the same
+    "POST /s/order/{number}/contact": STAFF,
+    "GET /s/waiting": STAFF,
+    "GET /s/mail": STAFF,
+    "POST /s/mail/{no}/settle": STAFF,
+    "POST /s/mail/{no}/drop": STAFF,
+    "GET /s/ways-in": STAFF,
+    "POST /s/ways-in/{channel}": STAFF,
+    "POST /s/public-texts": STAFF,
     "GET /f/": EVERYBODY,
     "GET /f/{code}": EVERYBODY,
     "POST /f/{code}": EVERYBODY,
@@ -139,6 +159,7 @@ FILLED = {
     "{serial}": "1", "{no}": "999", "{number}": "T-1", "{claim_id}": "0" * 32, "{transfer_id}": "0" * 32,
     "{vendor}": "nobody", "{kind}": "orders", "{import_id}": "0" * 24,
     "{code}": "NOSUCHCODE", "{gateway}": "no-such-gateway",
+    "{code}": "NOSUCHCODE", "{gateway}": "no-such-gateway", "{channel}": "call",
 }  # fmt: skip
 BODIES = {
     "POST /api/v1/session": {"email": "no@example.com", "password": "x"},
@@ -159,6 +180,10 @@ BODIES = {
     "POST /api/v1/found/{code}/message": {"message": "x"},
     "POST /api/v1/ship-by": {"site": "no-such", "lines": [{"slots": [{}]}]},
     "POST /api/v1/orders/{number}/view": {"email": "no@example.com"},
+    "POST /api/v1/orders/{number}/contacts": {"key": "x", "text": "x"},
+    "POST /api/v1/ways-in/{channel}": {"works": True},
+    "POST /api/v1/public-texts": {"place": "x", "text": "x"},
+    "POST /api/v1/mail-in/{no}/settle": {"order": "T-1"},
     "POST /api/v1/gateways": {"gateway": "x y", "gateway_class": "crowd"},
     "POST /api/v1/sites": {"site": "x y", "name": "x", "zone": "UTC", "lat": 0, "lon": 0},
 }
@@ -248,6 +273,7 @@ def test_a_form_without_its_csrf_token_does_nothing(town: Town) -> None:
     """A browser's cookie alone changes nothing, on any page and in all of the API."""
     ann = town.somebody("ann@example.com", Role.OWNER, PASSWORD)
     staff = {"operator": town.somebody("op@example.com", Role.OPERATOR, PASSWORD)}
+    staff["operator"].post("/orders", order("T-1"))  # hers
     for who in (ann, *staff.values()):
         who.post("/session", {"email": who.email, "password": PASSWORD}, headers={"authorization": ""})
         cookie = f"{COOKIE}={town.client.cookies[COOKIE]}"
