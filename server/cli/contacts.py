@@ -79,7 +79,7 @@ def contact(
 def thread(number: Order, as_json: AsJson = False) -> None:
     """Everything that was written and called about an order, and since when its customer waits."""
     with _house() as (at, house):
-        told = threads.thread(at.tx, house, number, staff=True, now=at.now)
+        told = threads.thread(at.tx, house, number, threads.Reading.STAFF, at.now)
     rows = [
         (each.at, "in" if each.inbound else "out", each.channel, each.wants, each.words.text, each.by)
         for each in told.messages

@@ -1,8 +1,8 @@
 """Contacts about an order, however they come: they start the reply clock by themselves, and all of them are one case.
 
 A customer writes on the order's page, by mail, or calls; staff note a call in ten seconds. Each is a statement
-`contact` that rules read; its words stand encrypted beside it, because no rule needs them. Only what somebody wrote
-who showed that the order is theirs is shown to the customer again: words of staff never reach an order's page this way.
+`contact` that rules read; its words stand encrypted beside it, because no rule needs them. Only what came by
+the order's page is shown again, and only to its account: words of staff never reach an order's page this way.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ WHEN_MAX: Final = 100
 KEY_MAX: Final = 64
 # So long before the answer a call began that was taken: a question and its answer are two facts, one after the other.
 CALL_BEGAN: Final = timedelta(seconds=1)
+# Keys of contacts stand apart: nobody with a link to an order may take the key under which a scan of it will come.
+_KEY, _KEY_OF_CALL, _KEY_OF_ANSWER = "contact:", "contact-call:", "contact-answer:"
 HOUSE_ITSELF: Final = "Hearsight"
 OWN_WANTS: Final = (Wants.ANSWER, Wants.SUPERVISOR, Wants.NOT_RECEIVED, Wants.GIFT)
 """What a customer may ask for in words; a call back is asked for by `Call`."""
@@ -85,9 +87,7 @@ class Logged:
     via: str = "page"
 
 
-def ask(
-    tx: Connection, house: House, number: str, asked: Asked, who: Caller | None, now: datetime
-) -> tuple[Recorded, ...]:
+def ask(tx: Connection, house: House, number: str, asked: Asked, who: Caller | None, now: datetime) -> Recorded:
     """Ask a person, or ask for a call: the reply clock starts. The same key with the same contents is one contact.
 
     Refusals: order_unknown, contact_empty, phone_missing, statement_conflict.
@@ -97,7 +97,7 @@ def ask(
         raise refuse("order_unknown", number=number, reference=number)
     wants = Wants.CALL_BACK if asked.call else asked.wants
     said = Said(
-        key=asked.key,
+        key=_KEY + asked.key,
         kind=StatementKind.CONTACT,
         said_at=now,
         by="customer",
@@ -106,7 +106,7 @@ def ask(
         payload=payload_to(Contact(True, "page", wants=wants)),
     )
     if (known := _known(tx, house.vault, number, said, asked.words)) is not None:
-        return (known,)
+        return known
     if asked.call and not asked.words.phone and not _phone(tx, number):
         raise refuse("phone_missing")
     given = list(orders.state(tx, number, [said], Role.OWNER, now))
@@ -115,7 +115,7 @@ def ask(
         given += _promise_call(tx, number, asked, house.policy, now)
     _sign(tx, number, given, who, now)
     answers.weighing(tx, number, house.policy, now)  # so that the list of those who wait knows at once
-    return tuple(given)
+    return given[0]
 
 
 def _check(asked: Asked) -> None:
@@ -135,7 +135,7 @@ def _promise_call(tx: Connection, number: str, asked: Asked, policy: Policy, now
     """Policy promises the call, in calendar hours: R-12 judges it like anybody's promise."""
     due = now + timedelta(seconds=policy.reply_s)
     promise = Said(
-        key=f"{asked.key}:call",
+        key=_KEY_OF_CALL + asked.key,
         kind=StatementKind.PROMISE,
         said_at=now,
         by=HOUSE_ITSELF,
@@ -149,7 +149,7 @@ def _promise_call(tx: Connection, number: str, asked: Asked, policy: Policy, now
 
 def log(
     tx: Connection, house: House, number: str, logged: Logged, who: Caller | None, actor: str, now: datetime
-) -> tuple[Recorded, ...]:
+) -> Recorded:
     """Staff note a call or another contact. A call that was taken is a question and its answer.
 
     Refusals: order_unknown, contact_outcome, statement_conflict.
@@ -160,21 +160,21 @@ def log(
         raise refuse("order_unknown", number=number, reference=number)
     parts = _parts(logged, actor, now)
     if (known := _known(tx, house.vault, number, parts[0], Words(logged.text))) is not None:
-        return (known,)
+        return known
     given = orders.state(tx, number, parts, Role.OPERATOR, now)
     _keep(tx, house.vault, given[0], Words(logged.text), own=False)
     if logged.inbound and logged.outcome is Outcome.MAILBOX_FULL:
         channel_health.report(tx, actor, "call", False, str(Outcome.MAILBOX_FULL), now, who)
     _sign(tx, number, given, who, now, actor)
     answers.weighing(tx, number, house.policy, now)
-    return given
+    return given[0]
 
 
 def _parts(logged: Logged, actor: str, now: datetime) -> list[Said]:
     talked = logged.outcome in (None, Outcome.TALKED)
     answered = logged.inbound and logged.outcome is Outcome.TALKED
     first = Said(
-        key=logged.key,
+        key=_KEY + logged.key,
         kind=StatementKind.CONTACT,
         said_at=now - CALL_BEGAN if answered else now,
         by="customer" if logged.inbound else actor,
@@ -187,22 +187,22 @@ def _parts(logged: Logged, actor: str, now: datetime) -> list[Said]:
     answer = payload_to(Contact(False, logged.channel))
     return [
         first,
-        replace(first, key=f"{logged.key}:answer", said_at=now, by=actor, source=Source.STAFF, payload=answer),
+        replace(first, key=_KEY_OF_ANSWER + logged.key, said_at=now, by=actor, source=Source.STAFF, payload=answer),
     ]
 
 
 def receive(
     tx: Connection, house: House, number: str, key: str, text: str, person: bool, wrote_at: datetime, now: datetime
-) -> tuple[Recorded, ...]:
+) -> Recorded:
     """A letter that came by mail about an order. Whoever can forge a sender can write this: nobody but staff reads it.
 
     Refusals: order_unknown.
     """
     contact = payload_to(Contact(True, "mail", person))
     said = Said(key, StatementKind.CONTACT, wrote_at, "customer", Source.CUSTOMER, via="mail", payload=contact)
-    given = orders.state(tx, number, [said], Role.OWNER, now)
-    if given[0].new:
-        _keep(tx, house.vault, given[0], Words(text), own=False)
+    [given] = orders.state(tx, number, [said], Role.OWNER, now)
+    if given.new:
+        _keep(tx, house.vault, given, Words(text), own=False)
         answers.weighing(tx, number, house.policy, now)
     return given
 

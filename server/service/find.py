@@ -44,6 +44,7 @@ class OrderRow:
     findings: tuple[str, ...]
     next_text: str
     next_by: str | None
+    reply_due: datetime | None  # until when a person answers this customer, who waits; None: nobody waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ def row_of(tx: Connection, number: str, policy: Policy, now: datetime) -> OrderR
     order = orders.order(tx, number)
     assert order is not None, "weighed a moment ago"
     shown: Mapping[str, Any] = weighing["shown"]
+    reply = weighing.get("reply")
     return OrderRow(
         number=number,
         customer=order.customer_name,
@@ -119,6 +121,7 @@ def row_of(tx: Connection, number: str, policy: Policy, now: datetime) -> OrderR
         findings=tuple(dict.fromkeys(f"{each['rule']['id']} {each['rule']['title']}" for each in weighing["findings"])),
         next_text=shown["next_text"],
         next_by=shown["next_by"],
+        reply_due=datetime.fromisoformat(reply["due"]) if reply else None,
     )
 
 

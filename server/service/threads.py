@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -28,7 +29,7 @@ WAITING_MAX: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One contact. For customers `by` is None, and `words` are only those that they wrote themselves.
+    """One contact. For customers `by` is None; `words` are only for the order's account, what came by its page.
 
     `person` False: a machine's receipt, or a call that nobody took.
     """
@@ -96,8 +97,17 @@ class Waiting:
     oldest_mail_at: datetime | None
 
 
-def thread(tx: Connection, house: House, number: str, *, staff: bool, now: datetime) -> Thread:
+class Reading(StrEnum):
+    """Who reads a thread. A link may be forwarded, so whoever has one reads that something was asked, not the words."""
+
+    STAFF = "staff"
+    ACCOUNT = "account"
+    LINK = "link"
+
+
+def thread(tx: Connection, house: House, number: str, reading: Reading, now: datetime) -> Thread:
     """The contacts of an order as staff or its customer may read them. Refusals: order_unknown."""
+    staff = reading is Reading.STAFF
     facts, weighed = answers.weighing(tx, number, house.policy, now)
     stored = order_store.order(tx, number)
     assert stored is not None, "weighed a moment ago"
@@ -114,7 +124,8 @@ def thread(tx: Connection, house: House, number: str, *, staff: bool, now: datet
         phone_on_file=_hint(stored.phone or "") if not staff else stored.phone or "",
         dead=tuple(way.name for way in channel_health.ways_in(tx).channels if way.works is False),
         messages=tuple(
-            _message(said, kept, house, staff=staff) for said in sorted(told, key=lambda s: (s.said_at, s.id))
+            _message(said, kept.get(int(said.id)), house, reading)
+            for said in sorted(told, key=lambda s: (s.said_at, s.id))
         ),
         waits=tuple(_waited(each.asked.said_at, reply_due(case, each), each.answered, now) for each in waits(case)),
     )
@@ -127,9 +138,9 @@ def _belongs(said: Statement, staff: bool) -> bool:
     return is_answer(said)
 
 
-def _message(said: Statement, kept: dict[int, contact_store.StoredWords], house: House, *, staff: bool) -> Message:
-    stored = kept.get(int(said.id))
-    readable = staff or (stored is not None and stored.own)
+def _message(said: Statement, stored: contact_store.StoredWords | None, house: House, reading: Reading) -> Message:
+    staff = reading is Reading.STAFF
+    readable = staff or (reading is Reading.ACCOUNT and stored is not None and stored.own)
     words = contacts.read_words(house.vault, stored) if readable else Words()
     contact = said.payload if isinstance(said.payload, Contact) else Contact(False, str(said.kind))
     if staff and not words.text and contact.text:  # stated by a program, which keeps its words with the statement

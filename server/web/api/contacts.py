@@ -15,7 +15,7 @@ from server.service.contacts import KEY_MAX, PHONE_MAX, TEXT_MAX, WHEN_MAX, Aske
 from server.service.mail_in import Received, WaitingMail
 from server.service.orders import Recorded
 from server.service.refusals import refuse
-from server.service.threads import WAITING_MAX, Thread, Waiting
+from server.service.threads import WAITING_MAX, Reading, Thread, Waiting
 from server.web.api.models import Body, Done, Line, NumberInPath, refusals
 from server.web.auth import Customer, Operator, OrderReader, Staff
 from server.web.deps import Rates, TheHouse
@@ -75,9 +75,7 @@ class SettleIn(Body):
         *_OF_ORDER, "too_many", "contact_empty", "phone_missing", "contact_outcome", "statement_conflict", "bad_request"
     ),
 )
-def contact(
-    number: NumberInPath, body: ContactIn, house: TheHouse, rates: Rates, reader: Customer
-) -> tuple[Recorded, ...]:
+def contact(number: NumberInPath, body: ContactIn, house: TheHouse, rates: Rates, reader: Customer) -> Recorded:
     """Ask a person or for a call (the order's customer), or log a contact (staff). The reply clock starts by itself."""
     if reader.who is not None and reader.who.role in STAFF:
         return _log(number, body, house, reader)
@@ -90,7 +88,7 @@ def contact(
         return contacts.ask(tx, house, number, asked, reader.who, now)
 
 
-def _log(number: str, body: ContactIn, house: TheHouse, reader: OrderReader) -> tuple[Recorded, ...]:
+def _log(number: str, body: ContactIn, house: TheHouse, reader: OrderReader) -> Recorded:
     assert reader.who is not None, "staff"
     if body.direction is None or body.channel is None or body.call_me:
         raise refuse("bad_request", detail="staff give direction and channel; nobody asks in a customer's place")
@@ -110,11 +108,12 @@ def _log(number: str, body: ContactIn, house: TheHouse, reader: OrderReader) -> 
 @router.get("/orders/{number}/contacts", responses=refusals(*_OF_ORDER))
 def thread(number: NumberInPath, house: TheHouse, reader: Customer) -> Thread:
     """Everything written and called about an order, with the clock that both sides see; for customers without names."""
-    staff = reader.who is not None and reader.who.role in STAFF
     with house.work() as (tx, now):
-        if reader.who is not None:
-            viewing.note(tx, reader.who, f"order:{number}", now)
-        return threads.thread(tx, house, number, staff=staff, now=now)
+        if reader.who is None:
+            return threads.thread(tx, house, number, Reading.LINK, now)
+        viewing.note(tx, reader.who, f"order:{number}", now)
+        reading = Reading.STAFF if reader.who.role in STAFF else Reading.ACCOUNT
+        return threads.thread(tx, house, number, reading, now)
 
 
 @router.get("/waiting", responses=refusals(*_STAFF))

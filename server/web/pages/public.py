@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from server.rules.authority import Role
 from server.service import answers, lost, orders, threads, viewing
 from server.service.refusals import refuse
+from server.service.threads import Reading
 from server.store import orders as order_store
 from server.web.api.found import FoundCode
 from server.web.api.models import NumberInPath
@@ -49,13 +50,13 @@ def order(request: Request, number: NumberInPath, house: TheHouse, reader: Custo
         if reader.who is not None and reader.who.role is not Role.OWNER:
             viewing.note(tx, reader.who, f"order:{number}", now)
         answer = answers.for_customer(tx, number, house.policy, now)
-        thread = threads.thread(tx, house, number, staff=False, now=now)
+        own = reader.who is not None and reader.who.role is Role.OWNER
+        thread = threads.thread(tx, house, number, Reading.ACCOUNT if own else Reading.LINK, now)
         stored = order_store.order(tx, number)
     assert stored is not None, "answered a moment ago"
-    speaks = reader.who is None or reader.who.role is Role.OWNER
     return page(
         request, "order.html", order=answer, items=fold(answer.timeline), zone=stored.zone,
-        contacts=of_customer(request, house, thread), speaks=speaks,
+        contacts=of_customer(request, house, thread), speaks=own or reader.who is None,
     )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ def case(request: Request, number: NumberInPath, house: TheHouse, who: Staff) ->
     with house.work() as (tx, now):
         viewing.note(tx, who, f"order:{number}", now)
         answer = answers.for_staff(tx, number, house.policy, Viewer(who.role), now)
-        thread = threads.thread(tx, house, number, staff=True, now=now)
+        thread = threads.thread(tx, house, number, threads.Reading.STAFF, now)
         ingest = ingest_health(tx)
     findings = merged(answer.findings)
     return page(

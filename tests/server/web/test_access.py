@@ -158,7 +158,6 @@ PLAIN = {"GET /api/v1/openapi.json", "ANY /static"}
 FILLED = {
     "{serial}": "1", "{no}": "999", "{number}": "T-1", "{claim_id}": "0" * 32, "{transfer_id}": "0" * 32,
     "{vendor}": "nobody", "{kind}": "orders", "{import_id}": "0" * 24,
-    "{code}": "NOSUCHCODE", "{gateway}": "no-such-gateway",
     "{code}": "NOSUCHCODE", "{gateway}": "no-such-gateway", "{channel}": "call",
 }  # fmt: skip
 BODIES = {

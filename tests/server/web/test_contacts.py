@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from server.rules.authority import Role
+from server.store import weighings
 from server.store.tables import contact_words, statements
 from tests.server.web.test_orders import state
 from tests.server.web.town import Somebody, Town, order, said
@@ -64,15 +66,15 @@ def test_asking_starts_the_clock_that_both_sides_see(town: Town, agent: Somebody
 
 def test_sent_twice_it_is_one_contact_and_another_text_is_refused(town: Town, agent: Somebody) -> None:
     link = link_of(town)
-    [first] = ask(town, link)
+    first = ask(town, link)
     town.wait(minutes=1)
-    [again] = ask(town, link)
+    again = ask(town, link)
     assert (first["new"], again["new"], again["id"]) == (True, False, first["id"])
     assert len(thread(town, link)["messages"]) == 1
     assert ask(town, link, text="Something else", status=409)["error"]["code"] == "statement_conflict"
 
 
-def test_words_are_encrypted_and_only_their_writer_reads_them_again(town: Town, agent: Somebody) -> None:
+def test_words_are_encrypted_and_a_forwarded_link_shows_none(town: Town, agent: Somebody) -> None:
     link = link_of(town)
     ask(town, link, text="My secret street")
     with town.house.work() as (tx, _):
@@ -81,9 +83,14 @@ def test_words_are_encrypted_and_only_their_writer_reads_them_again(town: Town, 
     assert b"secret" not in kept
     assert "secret" not in str(payload)
     agent.post("/orders/T-1/contacts", {"key": "c", "direction": "in", "channel": "mail", "text": "It has shipped!"})
-    mine, ours = thread(town, link)["messages"], agent.get("/orders/T-1/contacts")["messages"]
+    forwarded, mine, ours = (
+        each["messages"]
+        for each in (thread(town, link), town.owner().get("/orders/T-1/contacts"), agent.get("/orders/T-1/contacts"))
+    )
+    assert [each["words"]["text"] for each in forwarded] == ["", ""]
     assert [each["words"]["text"] for each in mine] == ["My secret street", ""]
     assert [each["words"]["text"] for each in ours] == ["My secret street", "It has shipped!"]
+    assert "secret" not in town.client.get(f"/o/T-1?link={link}").text
 
 
 def test_the_customer_reads_no_name_and_no_words_of_staff(town: Town, agent: Somebody) -> None:
@@ -176,6 +183,22 @@ def test_an_owner_asks_with_the_account_and_staff_do_not_in_her_place(town: Town
     assert answer.status_code == 403
 
 
+def test_a_customers_key_takes_nobody_elses(town: Town, agent: Somebody) -> None:
+    """Else whoever has a link could take the key under which the carrier's scan will come."""
+    link = link_of(town)
+    ask(town, link, key="scan-1")
+    assert state(agent, "T-1", said("scan-1", "packed", town.now))[0]["new"]
+    assert ask(town, link, key="scan-1")["new"] is False
+
+
+def test_two_forms_at_once_are_one_contact(town: Town, agent: Somebody) -> None:
+    link = link_of(town)
+    with ThreadPoolExecutor(4) as pool:
+        told = list(pool.map(lambda _: ask(town, link, call_me=True), range(4)))
+    assert sorted(each["new"] for each in told) == [False, False, False, True]
+    assert len(agent.get("/orders/T-1")["promises"]) == 1
+
+
 # -- the call log ------------------------------------------------------------------------------------------------
 def log(town: Town, who: Somebody, pressed: str, **more: str) -> None:
     page = town.client.get("/s/order/T-1", headers=who.headers()).text
@@ -221,6 +244,18 @@ def test_our_full_mailbox_is_everybodys_who_waits(town: Town, agent: Somebody) -
     assert "R-24" not in open_rules(agent)
 
 
+def test_news_of_the_house_are_weighed_for_those_who_wait_and_for_nobody_else(town: Town, agent: Somebody) -> None:
+    agent.post("/orders", order("T-2"))
+    for number in ("T-1", "T-2"):
+        agent.get(f"/orders/{number}")
+    agent.post("/orders/T-2/contacts", {"key": "m", "direction": "in", "channel": "mail"})
+    with town.house.work() as (tx, now):
+        assert weighings.due(tx, now, 10) == ()
+    agent.post("/ways-in/chat", {"works": False, "why": "robot in a circle"})
+    with town.house.work() as (tx, now):
+        assert weighings.due(tx, now, 10) == ("T-2",)
+
+
 def test_a_text_without_hours_is_found_while_somebody_waits(town: Town, agent: Somebody) -> None:
     agent.post("/public-texts", {"place": "contact page", "text": "We reply promptly."})
     assert "R-20" not in open_rules(agent)
@@ -259,5 +294,7 @@ def test_who_waits_longest_comes_first_and_leaves_when_answered(town: Town, agen
     told = agent.get("/waiting?limit=2")
     assert [row["number"] for row in told["rows"]] == ["T-1"], "T-3 is answered, and T-2 beyond the limit"
     assert [row["number"] for row in agent.get("/waiting")["rows"]] == ["T-1", "T-2"]
+    found = town.client.get("/s?q=T-1", headers=agent.headers()).text
+    assert "Answer due" in found
     page = town.client.get("/s/waiting", headers=agent.headers()).text
     assert page.index("T-1") < page.index("T-2")
