@@ -88,6 +88,12 @@ def test_a_dead_channel_concerns_who_waits_meanwhile() -> None:
         assert "R-24" not in {f.rule.id for f in (*weighed.findings, *weighed.cleared)}
 
 
+def test_of_two_waits_the_one_in_the_outage_counts() -> None:
+    waits = (asks(at("Mon 09:00")), answers(at("Mon 09:30")), asks(at("Mon 12:00")))
+    case = within(facts(*PACKED, *waits), mailbox("Mon 10:00", False))
+    assert only(judge(case, at("Mon 13:00")), "R-24").since == at("Mon 12:00")
+
+
 def test_answered_by_another_way_it_is_over_for_this_customer() -> None:
     case = within(facts(*PACKED, asks(at("Mon 12:00")), answers(at("Mon 14:00"))), mailbox("Mon 10:00", False))
     assert cleared(judge(case, at("Mon 15:00")), "R-24").cleared_at == at("Mon 14:00")

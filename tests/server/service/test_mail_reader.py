@@ -104,6 +104,12 @@ def test_the_same_letter_by_two_ways_is_one() -> None:
     assert read(bytes(letter("a"))).hash != read(bytes(letter("b"))).hash
 
 
+@pytest.mark.parametrize("charset", ["klingon", "zlib", "idna", "punycode", "rot13", "utf-7", "utf8", "x" * 500])
+def test_only_charsets_of_texts_are_decoded(charset: str) -> None:
+    told = read(raw(f"Content-Type: text/plain; charset={charset}", b"Where is +AGE-it-?"))
+    assert (told.text, told.whole) == ("Where is +AGE-it-?", True)
+
+
 NASTY = {
     "nothing": b"",
     "zeros": bytes(5000),
@@ -121,6 +127,10 @@ NASTY = {
     "ten thousand headers": raw("\r\n".join(f"X-{n}: y" for n in range(10_000))),
     "parts in parts": raw('Content-Type: multipart/mixed; boundary="b"')
     + b"".join(b'--b\r\nContent-Type: multipart/mixed; boundary="b%d"\r\n\r\n' % n for n in range(3000)),
+    "open boundaries and many lines": raw('Content-Type: multipart/mixed; boundary="b0"')
+    + b"".join(b'--b%d\r\nContent-Type: multipart/mixed; boundary="b%d"\r\n\r\n' % (n, n + 1) for n in range(900))
+    + b"--b900\r\nContent-Type: text/plain\r\n\r\n"
+    + b"x\n" * 100_000,
     "letters in letters": raw("Content-Type: message/rfc822", b"Content-Type: message/rfc822\r\n\r\n" * 8000),
     "tags without end": raw("Content-Type: text/html", b"<" * 200_000),
     "comments in html": raw("Content-Type: text/html", b"<!--" * 60_000),
