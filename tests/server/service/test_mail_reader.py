@@ -125,11 +125,11 @@ NASTY = {
     "comments without end": raw("From: " + "(" * 50_000),
     "a header as long as a book": raw("Subject: " + "T-1 " * 100_000),
     "ten thousand headers": raw("\r\n".join(f"X-{n}: y" for n in range(10_000))),
-    "parts in parts": raw('Content-Type: multipart/mixed; boundary="b"')
+    "parts in parts": raw('Content-Type: multipart/mixed; boundary="b"', b"")
     + b"".join(b'--b\r\nContent-Type: multipart/mixed; boundary="b%d"\r\n\r\n' % n for n in range(3000)),
-    "open boundaries and many lines": raw('Content-Type: multipart/mixed; boundary="b0"')
-    + b"".join(b'--b%d\r\nContent-Type: multipart/mixed; boundary="b%d"\r\n\r\n' % (n, n + 1) for n in range(900))
-    + b"--b900\r\nContent-Type: text/plain\r\n\r\n"
+    "open boundaries and many lines": raw('Content-Type: multipart/mixed; boundary="b0"', b"")
+    + b"".join(b'--b%d\r\nContent-Type: multipart/mixed; boundary="b%d"\r\n\r\n' % (n, n + 1) for n in range(700))
+    + b"--b700\r\nContent-Type: text/plain\r\n\r\n"
     + b"x\n" * 100_000,
     "letters in letters": raw("Content-Type: message/rfc822", b"Content-Type: message/rfc822\r\n\r\n" * 8000),
     "tags without end": raw("Content-Type: text/html", b"<" * 200_000),
@@ -142,7 +142,7 @@ NASTY = {
     "scripts without end": raw("Content-Type: text/html", b"<script>" * 8000),
     "entities": raw("Content-Type: text/html", b"&#x110000;&" * 20_000),
     "lines without end": raw("From: a@b.example", b"\n" * 250_000),
-    "twenty boundaries and many lines": raw('Content-Type: multipart/mixed; boundary="b"')
+    "twenty boundaries and many lines": raw('Content-Type: multipart/mixed; boundary="b"', b"")
     + b"".join(b'--b\r\nContent-Type: multipart/mixed; boundary="b"\r\n\r\n' for n in range(18))
     + b"\n" * 240_000,
 }
