@@ -80,7 +80,10 @@ class Poller:
         with transaction(self._engine) as tx:
             now = self._clock()
             tracking.record(tx, self._port.vendor, "poll", told, now)
-            trackers.answered(tx, due, told.vendor_id, now + pause(now - due.labelled_at), now if told.over else None)
+            # An older parcel that was delivered under our number ends nothing, and its tracker is not ours to keep.
+            ours = tracking.is_of(told, due.labelled_at)
+            next_poll_at, ended_at = now + pause(now - due.labelled_at), now if told.over and ours else None
+            trackers.answered(tx, due, told.vendor_id if ours else None, next_poll_at, ended_at)
 
     def _left_alone(self, due: Due, error: AwayError) -> None:
         POLLS.labels("away").inc()

@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 from server.rules.facts import Correction, Source, StatementKind
 from server.rules.payload_json import payload_from, payload_to
 from server.rules.payloads import CarrierScan, Label, NumberGiven
+from server.rules.tracking.decode import decode
 from server.service.carrier_port import Delivery, Scan, Told, family, may_be_one, plain
 from server.store import inbox, orders, statements, trackers, weighings
 from server.store.inbox import Arrived
@@ -60,7 +61,9 @@ def follow(tx: Connection, order_number: str, stated: Iterable[Stated], now: dat
     for each in stated:
         spelled, carrier = str(each.payload["number"]), str(each.payload.get("carrier", ""))
         number = plain(spelled)
-        trackers.follow(tx, Tracker(order_number, number, carrier, each.slot or 0, spelled, each.at), now)
+        # Vendors take money for each number: what nobody calls a carrier's and no carrier writes is not asked about.
+        asked = bool(carrier) or bool(decode(number).readings)
+        trackers.follow(tx, Tracker(order_number, number, carrier, each.slot or 0, spelled, each.at), now, asked=asked)
         numbers.add(number)
     for number in sorted(numbers):
         _match(tx, number, now)
@@ -99,7 +102,8 @@ def take(tx: Connection, vendor: str, delivery: Delivery, sealed: bytes, now: da
 
 def record(tx: Connection, vendor: str, via: str, told: Told, now: datetime) -> tuple[str, ...]:
     """State what a vendor tells about a number; the order of every statement that is new."""
-    wanted = [(holder, scan) for scan in told.scans for holder in _whose(_holders(tx, told), scan)]
+    holders = _holders(tx, told)
+    wanted = [(holder, scan) for scan in told.scans for holder in _whose(holders, scan)]
     new: list[str] = []
     for order_number in sorted({holder.order_number for holder, _ in wanted}):
         if not orders.lock(tx, order_number):
@@ -112,6 +116,11 @@ def record(tx: Connection, vendor: str, via: str, told: Told, now: datetime) -> 
                 new.append(order_number)
     weighings.mark_stale(tx, new)
     return tuple(new)
+
+
+def is_of(told: Told, labelled_at: datetime) -> bool:
+    """Whether anything that is told happened to the parcel of this label; else it is all an older parcel's."""
+    return any(scan.latest >= labelled_at - LABEL_SLACK for scan in told.scans)
 
 
 def _holders(tx: Connection, told: Told) -> tuple[Tracker, ...]:
@@ -135,7 +144,10 @@ def _state(
 ) -> bool:
     # What is known now has happened by now, however wide the clock on its wall could stand.
     latest = max(scan.earliest, min(scan.latest, now))
-    event = replace(scan.event, carrier=holder.carrier or scan.event.carrier, number=holder.spelled)
+    # A number that was only told ties no parcel to the order: whoever types a stranger's proves nothing by it.
+    in_hand = scan.event.physical and bool(holder.carrier)
+    carrier = holder.carrier or scan.event.carrier
+    event = replace(scan.event, carrier=carrier, number=holder.spelled, physical=in_hand)
     statement = StoredStatement(
         order_number=holder.order_number,
         key=_key(scan, holder),

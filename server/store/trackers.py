@@ -38,8 +38,8 @@ class Due:
     tries: int
 
 
-def follow(tx: Connection, tracker: Tracker, now: datetime) -> None:
-    """Let an order follow a number; the label that was stated first stays."""
+def follow(tx: Connection, tracker: Tracker, now: datetime, *, asked: bool) -> None:
+    """Let an order follow a number; the label that was stated first stays. `asked`: whether its carrier is asked."""
     row = {
         "order_number": tracker.order_number,
         "number": tracker.number,
@@ -48,6 +48,7 @@ def follow(tx: Connection, tracker: Tracker, now: datetime) -> None:
         "spelled": tracker.spelled,
         "labelled_at": tracker.labelled_at,
         "next_poll_at": now,
+        "ended_at": None if asked else now,
     }
     tx.execute(upsert(trackers).values(row).on_conflict_do_nothing())
 
@@ -70,8 +71,10 @@ def take_due(tx: Connection, now: datetime, until: datetime) -> Due | None:
     return Due(row.number, row.carrier, row.labelled_at.astimezone(UTC), row.vendor_id, row.tries)
 
 
-def answered(tx: Connection, due: Due, vendor_id: str, next_poll_at: datetime, ended_at: datetime | None) -> None:
-    """The vendor answered."""
+def answered(
+    tx: Connection, due: Due, vendor_id: str | None, next_poll_at: datetime, ended_at: datetime | None
+) -> None:
+    """The vendor answered; `vendor_id` None: by number again next time."""
     changes = {"vendor_id": vendor_id, "next_poll_at": next_poll_at, "ended_at": ended_at, "tries": 0, "error": None}
     _set(tx, due.number, due.carrier, **changes)
 

@@ -94,3 +94,30 @@ def test_what_is_there_moves_into_partitions(empty_database_url: str) -> None:
         assert frame == (2000, 32_767, b"3")
         assert tx.execute(text("select count(*) from pg_tables where tablename = 'places'")).scalar_one() == 0
     engine.dispose()
+
+
+LABELS = """
+    insert into orders (number, email, customer_name, ship_to, placed_at, zone, profile, source, learnt_at)
+        values ('T-1', 'e', 'n', '{}', now(), 'UTC', 'p', 'shop', now());
+    insert into slots (slot, order_number, line, unit, sku, title)
+        select 'T-1/' || line || '/' || unit, 'T-1', line, unit, 's', 't'
+        from (values (1, 1), (1, 2), (2, 1)) as units (line, unit);
+    insert into statements (order_number, slots, kind, said_at, latest, zone, by, source, via, payload, natural_key,
+        learnt_at)
+    select 'T-1', slots::text[], kind, now(), now(), 'UTC', 'b', 'warehouse', 'api', payload::jsonb, payload, now()
+    from (values
+        ('label_printed', '{T-1/2/1}', '{"carrier": "USPS", "number": "9400 1102-0088t"}'),
+        ('number_given', '{}', '{"number": "1Z1"}'), ('packed', '{}', '{}')) as said (kind, slots, payload)
+"""
+
+
+def test_labels_that_were_stated_before_are_followed(empty_database_url: str) -> None:
+    engine = db.engine(empty_database_url)
+    with engine.begin() as tx:
+        command.upgrade(config(tx), "0004")
+        tx.execute(text(LABELS.replace(":", r"\:")))
+    migrate(engine)
+    with engine.begin() as tx:
+        followed = tx.execute(text("select number, carrier, slot, spelled from trackers order by number")).all()
+    assert followed == [("1Z1", "", 0, "1Z1"), ("940011020088T", "USPS", 3, "9400 1102-0088t")]
+    engine.dispose()

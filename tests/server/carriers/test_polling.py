@@ -12,8 +12,8 @@ from sqlalchemy import text
 from server.carriers.easypost import EasyPost
 from server.carriers.polling import HELD_FOR, PAUSE_FIRST, PAUSE_MAX, TRIES_MAX, Poller, pause
 from tests.server.carriers.test_webhook import NUMBER, history, labelled, physical, scans
-from tests.server.carriers.vendor import KEY, Vendor, event, tracker
-from tests.server.web.town import Town
+from tests.server.carriers.vendor import KEY, Vendor, detail, event, tracker
+from tests.server.web.town import Town, order, said
 
 
 @pytest.fixture
@@ -115,8 +115,6 @@ def test_a_number_that_never_has_an_answer_is_given_up(town: Town, poller: Polle
 def test_delivered_is_asked_no_more_and_what_comes_later_is_taken(
     town: Town, vendor: Vendor, poller: Poller, url: str
 ) -> None:
-    from tests.server.carriers.vendor import detail
-
     labelled(town)
     door = detail(town.now - timedelta(hours=1), "delivered", "arrived_at_destination", "door")
     vendor.holds(tracker(NUMBER, *history(town), door))
@@ -170,3 +168,37 @@ def test_a_round_is_bounded_and_without_a_key_nobody_is_asked(town: Town, vendor
     wrong = Poller(town.engine, EasyPost(vendor.url, KEY + "x", "x"), town.house.clock)
     assert wrong.poll_due() == 0
     assert row(town, NUMBER[:-1] + "2").error == "answered 401"
+
+
+def test_an_old_parcel_that_was_delivered_under_our_number_ends_nothing(
+    town: Town, vendor: Vendor, poller: Poller
+) -> None:
+    labelled(town)
+    spring = town.now - timedelta(days=200)
+    vendor.holds(tracker(NUMBER, detail(spring, "delivered", "arrived_at_destination", "west")))
+    poller.poll_due()
+    assert (row(town).ended_at, row(town).vendor_id) == (None, None)
+    town.wait(hours=3)
+    vendor.holds(tracker(NUMBER, *history(town)))
+    poller.poll_due()
+    assert vendor.asked == ["POST /v2/trackers"] * 2, "an old parcel's tracker is never told of the new one"
+    assert len(physical(town)) == 4
+
+
+def test_a_number_that_was_only_told_proves_nothing(town: Town, vendor: Vendor, poller: Poller, url: str) -> None:
+    """An agent gives the customer a number of somebody else's parcel, which is moving."""
+    who = town.staff()
+    who.post("/orders", order("T-1"))
+    given = said("told", "number_given", town.now - timedelta(hours=48), "staff", payload={"number": NUMBER})
+    useless = said("useless", "number_given", town.now, "staff", payload={"number": "T-1"})
+    who.post("/orders/T-1/statements", {"statements": [given, useless]})
+    vendor.holds(tracker(NUMBER, *history(town)))
+    assert poller.poll_due() == 1
+    assert len(vendor.asked) == 1, "no carrier writes T-1"
+    assert len(scans(town)) == 4
+    assert physical(town) == []
+    assert who.get("/orders/T-1")["shown"]["slots"][0]["evidenced"] is None
+    label = said("label", "label_printed", town.now, payload={"carrier": "USPS", "number": NUMBER})
+    who.post("/orders/T-1/statements", {"statements": [label]})
+    poller.poll_due()
+    assert len(physical(town)) == 3, "labelled, they are facts about our number, for the rules to date"

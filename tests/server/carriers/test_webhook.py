@@ -241,3 +241,20 @@ def test_an_estimate_that_changes_is_news_although_nothing_was_scanned(town: Tow
         vendor.deliver(url, event(f"evt_{day}", about))
     etas = [row.payload["eta"] for row in scans(town) if row.payload["eta"]]
     assert [eta[:13] for eta in etas] == ["2026-11-24T10", "2026-11-26T10"], "the first midnight on earth after the day"
+
+
+def test_a_label_stated_in_the_very_moment_of_its_webhook(town: Town, vendor: Vendor, url: str) -> None:
+    """Neither transaction saw the other; the next round brings them together."""
+    from server.service import tracking
+
+    vendor.deliver(url, event("evt_1", tracker(NUMBER, *history(town))))
+    with town.engine.begin() as tx:
+        kept = tx.execute(text("select waiting from webhook_inbox")).scalar_one()
+    labelled(town)
+    with town.engine.begin() as tx:
+        tx.execute(text("delete from statements where kind = 'carrier_scan'"))
+        tx.execute(text("update webhook_inbox set waiting = cast(:w as jsonb)"), {"w": json.dumps(kept)})
+    with town.house.work() as (tx, now):
+        assert tracking.match_waiting(tx, now) == 1
+        assert tracking.match_waiting(tx, now) == 0
+    assert len(physical(town)) == 3

@@ -30,7 +30,7 @@ from server.rules.payloads import (
 from server.rules.schedule import Service
 from tests.server.rules.build import NUMBER, at, say
 
-PARCEL_RULES = {f"R-{number:02}" for number in (1, 3, 6, 7, 8, 9, 10, 11, 13, 14, 16)}
+PARCEL_RULES = {f"R-{number:02}" for number in (1, 3, 6, 7, 8, 9, 10, 11, 13, 14, 16, 36)}
 SERVICES = (Service("overnight", time(15, 0), 1), Service("overnight Saturday", time(12, 0), 1, saturday=True))
 NUMBERS = (NUMBER, NUMBER, "420331019205500000000000000001", "T-1")
 NAMES = ("", "ground", "overnight")
@@ -67,10 +67,12 @@ def parcel_words(draw: st.DrawFn, number: int, moments: st.SearchStrategy[dateti
                 draw(st.sampled_from((ShipmentStatus.IN_TRANSIT, ShipmentStatus.DELIVERED))),
                 draw(st.booleans()),
                 draw(st.sampled_from(("", "a", "b"))),
+                code=draw(st.sampled_from(("", "in_transit/held"))),
                 destination_postcode=draw(st.sampled_from(POSTCODES)),
                 found=draw(st.sampled_from((True, True, False))),
                 eta=draw(eta),
                 service=draw(st.sampled_from(NAMES)),
+                mapped=draw(st.sampled_from((True, True, False))),
             ),
         ),
         "quote": lambda: (StatementKind.LABEL_QUOTED, Quote("UPS", draw(st.sampled_from(NAMES)), draw(moments))),
