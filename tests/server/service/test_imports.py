@@ -18,9 +18,13 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from server.refusal import Refusal
+from server.rules.authority import Role
+from server.rules.facts import Source, StatementKind
 from server.service import imports, sheets
+from server.service import orders as stating
 from server.service.import_kind import Importing
 from server.service.imports import AT_ONCE, KINDS, File, Report
+from server.service.orders import Said
 from server.store import db
 from server.store import orders as stored_orders
 from server.store.migrations import migrate
@@ -174,6 +178,21 @@ def test_a_shipment_that_is_not_exact_is_refused(town: Town, item: str, more: st
     with_order(town)
     assert came_to(run(town, "shipments", shipped(item, more, date))) == [(2, "refused", code)]
     assert said(town) == []
+
+
+def test_a_row_that_is_refused_half_way_leaves_nothing(town: Town) -> None:
+    """Serial and label could be stated; its last statement has a key that somebody else's words have already."""
+    with_order(town)
+    row = shipped("2", ",USPS,,9400110200881234567896,,1,4711")
+    run(town, "shipments", row)
+    with town.engine.begin() as tx:
+        keys = tx.execute(text("select natural_key from statements where kind = 'dispatched'")).scalars().all()
+        for table in ("trackers", "statements", "import_rows"):
+            tx.execute(text(f"delete from {table}"))
+        note = Said(keys[0].partition("|")[2], StatementKind.NOTE, town.now, "Bob", Source.STAFF)
+        stating.state(tx, "T-1", [note], Role.AGENT, town.now)
+    assert came_to(run(town, "shipments", row)) == [(2, "refused", "statement_conflict")]
+    assert [each.kind for each in said(town)] == ["note"]
 
 
 def test_a_row_in_tomorrows_file_is_known(town: Town) -> None:
