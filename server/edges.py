@@ -30,7 +30,7 @@ from server.store import keys
 from server.store.db import engine, url_of
 from server.sweep.cohorts import sweep_cohorts
 from server.sweep.housekeeping import KeptAlreadyError, keep_house
-from server.sweep.measures import sweep_listening
+from server.sweep.measures import sweep_listening, sweep_service_record
 from server.sweep.orders import sweep_orders
 
 # Somebody waits for the message that their bicycle was heard.
@@ -166,6 +166,7 @@ class Edges:
     def _measure(self) -> None:
         retention = timedelta(days=self._house.settings.retention_days)
         sweep_listening(self._house.engine, retention, self._house.clock())
+        sweep_service_record(self._house.engine, self._house.clock())
 
     def _ask_carriers(self) -> None:
         with self._house.work() as (tx, now):

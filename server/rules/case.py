@@ -184,7 +184,7 @@ class Case:
 def lay_out(facts: OrderFacts, policy: Policy, moment: Moment, with_disputed: bool = False) -> Case:
     """Prepare the case as it was known at the moment. `with_disputed`: let sightings in conflict count all the same."""
     known = [s for s in dict.fromkeys(facts.statements) if moment.passed(_known_at(s))]
-    standing, corrected = _standing(known)
+    standing, corrected = standing_of(known)
     acts = sorted({a for a in facts.acts if moment.passed(a.learnt_at)}, key=lambda a: (a.at, a.id))
     sites = {site.id: site for site in facts.sites}
     bare = Case(
@@ -219,7 +219,7 @@ def _known_at(said: Statement) -> datetime:
     return max(said.learnt_at, said.latest) if isinstance(said.payload, CarrierScan) else said.learnt_at
 
 
-def _standing(known: Iterable[Statement]) -> tuple[tuple[Statement, ...], frozenset[str]]:
+def standing_of(known: Iterable[Statement]) -> tuple[tuple[Statement, ...], frozenset[str]]:
     """Statements that no standing later one corrects, and the ids corrected. A correction is said after its target."""
     corrected: set[str] = set()
     standing: list[Statement] = []

@@ -5,6 +5,7 @@ The clock runs in calendar hours: a target of one business day would hide two of
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -58,7 +59,12 @@ def is_answer(said: Statement) -> bool:
 
 def asks(case: Case) -> tuple[Statement, ...]:
     """Every message of the customer, in order of time; what their mailbox sent by itself asks for nothing."""
-    inbound = [s for s in case.statements if isinstance(s.payload, Contact) and s.payload.inbound and s.payload.person]
+    return asks_of(case.statements)
+
+
+def asks_of(said: Iterable[Statement]) -> tuple[Statement, ...]:
+    """Those among statements that stand."""
+    inbound = [s for s in said if isinstance(s.payload, Contact) and s.payload.inbound and s.payload.person]
     return tuple(sorted(inbound, key=lambda s: (s.said_at, s.id)))
 
 
@@ -70,9 +76,14 @@ def decided_at(case: Case, asked: Statement) -> datetime | None:
 
 def waits(case: Case) -> tuple[Wait, ...]:
     """Every stretch of waiting, in order; messages sent meanwhile belong to the stretch that runs."""
-    answers = sorted((s for s in case.statements if is_answer(s)), key=lambda s: (s.said_at, s.id))
+    return waits_of(case.statements)
+
+
+def waits_of(said: Sequence[Statement]) -> tuple[Wait, ...]:
+    """Those among statements that stand."""
+    answers = sorted((s for s in said if is_answer(s)), key=lambda s: (s.said_at, s.id))
     found: list[Wait] = []
-    for asked in asks(case):
+    for asked in asks_of(said):
         if found and (found[-1].answered is None or found[-1].answered.said_at > asked.said_at):
             continue
         found.append(Wait(asked, next((a for a in answers if a.said_at > asked.said_at), None)))

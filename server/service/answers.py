@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from server.rules.activation import RUNGS, Activation
 from server.rules.authority import Role
+from server.rules.case import standing_of
 from server.rules.evidence import Verdict
 from server.rules.explain import why as explain_why
 from server.rules.facts import (
@@ -162,6 +163,14 @@ def collect(tx: Connection, number: str, policy: Policy, now: datetime) -> Order
     cuts = _cuts(said, done, policy) | pickup_deadlines(bare, policy, now)
     heard = tuple(sightings.heard(tx, serials, stored.placed_at - sightings.LOOK_BACK, cuts))
     return replace(bare, heard=heard, gateways=coverage.gateways_of(tx, {row.gateway for row in heard}))
+
+
+def statements_of(tx: Connection, number: str) -> tuple[Statement, ...]:
+    """What stands of what was said about an order, in order of time. Refusals: order_unknown."""
+    stored = orders.order(tx, number)
+    if stored is None:
+        raise refuse("order_unknown", number=number, reference=number)
+    return standing_of([_statement(stored, each) for each in statements.of_order(tx, number)])[0]
 
 
 def _listened(

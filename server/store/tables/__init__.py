@@ -8,7 +8,7 @@ from server.store.tables.intake import (
     trackers,
     webhook_inbox,
 )
-from server.store.tables.measures import listened_days
+from server.store.tables.measures import listened_days, service_records
 from server.store.tables.orders import (
     acts,
     challenges,
@@ -88,6 +88,7 @@ __all__ = [
     "ownership",
     "password_resets",
     "secrets",
+    "service_records",
     "sessions",
     "sightings",
     "sign_in_failures",

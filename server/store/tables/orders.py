@@ -80,6 +80,8 @@ statements = Table(
     moment("learnt_at"),
     # Which orders a serial was bound to, and which order a carrier's number belongs to: asked for every batch heard.
     Index("ix_statements_serial", text("((payload->>'serial')::bigint)"), postgresql_where=text("kind='serial_bound'")),
+    # Whom we promised something or talked to lately: our service in figures.
+    Index("ix_statements_people", "said_at", postgresql_where=text("kind in ('promise', 'contact')")),
     Index("ix_statements_tracking", text("(payload->>'number')"), postgresql_where=text("payload ? 'number'")),
 )
 

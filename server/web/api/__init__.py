@@ -15,6 +15,7 @@ from server.web.api.imports import router as imports
 from server.web.api.intake import router as intake
 from server.web.api.live import router as live
 from server.web.api.orders import router as orders
+from server.web.api.service import router as service
 from server.web.api.session import router as session
 from server.web.api.support import router as support
 from server.web.api.tags import router as tags
@@ -36,6 +37,7 @@ def router() -> APIRouter:
         orders,
         contacts,
         checkout,
+        service,
         support,
         gateways,
         intake,

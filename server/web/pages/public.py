@@ -10,7 +10,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from server.rules.authority import Role
-from server.service import answers, lost, orders, threads, viewing
+from server.rules.service_record import COUNT_MIN
+from server.service import answers, lost, orders, service_record, threads, viewing
 from server.service.refusals import refuse
 from server.service.threads import Reading
 from server.store import orders as order_store
@@ -58,6 +59,14 @@ def order(request: Request, number: NumberInPath, house: TheHouse, reader: Custo
         request, "order.html", order=answer, items=fold(answer.timeline), zone=stored.zone,
         contacts=of_customer(request, house, thread), speaks=own or reader.who is None,
     )  # fmt: skip
+
+
+@router.get("/service")
+def service(request: Request, house: TheHouse, _: Anybody) -> Response:
+    """Our service in figures."""
+    with house.work() as (tx, now):
+        record = service_record.read(tx, now)
+    return page(request, "service.html", record=record, least=COUNT_MIN)
 
 
 @router.get("/f/")
