@@ -130,7 +130,7 @@ PEOPLE_RULES: Final = (
         severity=Severity.WARNING,
         customer="",
         true="The charge-back window is open and there is no proof of delivery.",
-        say="",
+        say="If nothing shows that the parcel reached you, we give the money back ourselves; you need no bank for it.",
         do="Complete the evidence pack, or refund: it is cheaper.",
         remedy=Action.FULL_REFUND,
     ),

@@ -21,11 +21,12 @@ from tests.server.rules.build import (
 )
 
 
-def test_every_rule_has_its_place() -> None:
+def test_every_rule_is_at_work_and_has_its_runbook() -> None:
+    """What is true, what to say, what to do, and who may grant what: nobody stands before a finding without it."""
     assert list(CATALOGUE) == [f"R-{n:02}" for n in range(1, 37)]
-    assert set(FINDERS) <= set(CATALOGUE)
+    assert list(FINDERS) == list(CATALOGUE)
     for rule in CATALOGUE.values():
-        assert all((rule.title, rule.true, rule.do, authority(rule)))
+        assert all((rule.title, rule.true, rule.say, rule.do, authority(rule))), rule.id
         assert "shipped" not in rule.customer.lower(), "a customer never reads it from a finding"
     needing_radio = {n for n, r in CATALOGUE.items() if r.needs_radio}
     assert needing_radio == {f"R-{n}" for n in (17, 25, 26, 27, 29, 30, 31, 32, 33, 34)}
