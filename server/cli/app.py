@@ -17,6 +17,7 @@ from server.cli import (
     keeping,
     orders,
     people,
+    recompute,
     replay,
     retention,
     running,
@@ -41,6 +42,7 @@ for chapter in (
     contacts,
     imports,
     replay,
+    recompute,
 ):
     chapter.add_to(app)
 

@@ -62,6 +62,8 @@ WORDS: Final[Mapping[str, Words]] = {
     ),
     "slot_unknown": Words(_N, "Order {number} has no slot {slot}.", "Number the units from 1 through the order."),
     "profile_unknown": Words(_N, "There is no sale profile {profile}.", "Take one of: {known}."),
+    "policy_unknown": Words(_N, "There is no policy {policy}.", "Take one of: {known}."),
+    "threshold_unknown": Words(_I, "{detail}.", "Give a threshold of docs/rules.md and a whole number: handling_bd=1."),
     "site_unknown": Words(_N, "There is no site {site}.", "Create the site first, or leave it out."),
     "statement_conflict": Words(
         _C, "Another statement already has the key {key}.", "Use a new key; a correction is a new statement."

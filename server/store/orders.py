@@ -131,6 +131,14 @@ def numbers_of_tracking(tx: Connection, spellings: Collection[str], limit: int) 
     return tuple(tx.execute(query).scalars())
 
 
+def numbers_after(tx: Connection, after: str, placed_since: datetime | None, limit: int) -> tuple[str, ...]:
+    """The next orders by number, of those placed since a moment: a cursor through all of them."""
+    query = select(orders.c.number).where(orders.c.number > after).order_by(orders.c.number).limit(limit)
+    if placed_since is not None:
+        query = query.where(orders.c.placed_at >= placed_since)
+    return tuple(tx.execute(query).scalars())
+
+
 def newest(tx: Connection, limit: int) -> tuple[str, ...]:
     """The orders placed last."""
     return tuple(tx.execute(select(orders.c.number).order_by(orders.c.placed_at.desc()).limit(limit)).scalars())

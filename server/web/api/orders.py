@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import Field
 
 from server.rules.facts import Correction, Source, StatementKind
 from server.rules.privacy import Viewer
-from server.service import answers, orders, viewing
+from server.service import answers, orders, recompute, viewing
 from server.service.answers import CustomerAnswer, OrderAnswer
 from server.service.house import House
 from server.service.orders import Recorded, Said
+from server.service.recompute import Recomputed
 from server.store import keys
 from server.store.orders import StoredOrder, StoredSlot
 from server.web.api.models import Body, Email, Line, Moment, NumberInPath, OrderNumber, Zone, example, refusals
@@ -23,6 +24,9 @@ from server.web.deps import Address, Rates, TheHouse
 
 router = APIRouter(prefix="/orders", tags=["orders"])
 _STAFF = ("sign_in_needed", "not_yours", "order_unknown")
+PolicyVersion = Annotated[str, Query(max_length=32, examples=["2026.1"])]
+Threshold = Annotated[str, Field(max_length=64, examples=["handling_bd=3"])]
+Thresholds = Annotated[tuple[Threshold, ...], Query(max_length=16, description="Other thresholds, NAME=VALUE.")]
 Business = Annotated[int, Field(ge=0, le=365)]
 
 
@@ -255,6 +259,17 @@ def why(number: NumberInPath, house: TheHouse, who: Staff) -> Why:
     with house.work() as (tx, now):
         viewing.note(tx, who, f"order:{number}", now)
         return Why(number, answers.why(tx, number, house.policy, Viewer(who.role), now))
+
+
+@router.get("/{number}/recomputed", responses=refusals(*_STAFF, "policy_unknown", "threshold_unknown"))
+def recomputed(
+    number: NumberInPath, house: TheHouse, who: Staff, policy: PolicyVersion = "", threshold: Thresholds = ()
+) -> Recomputed:
+    """What would be found and judged otherwise under another policy version or other thresholds. Nothing is kept."""
+    other = recompute.policy_of(house.policy.profile, policy, threshold)
+    with house.work() as (tx, now):
+        viewing.note(tx, who, f"order:{number}", now)
+        return recompute.order(tx, number, house.policy, other, now)
 
 
 @router.post("/{number}/view", status_code=201, responses=refusals("view_refused", "too_many"))

@@ -62,6 +62,7 @@ TABLE: dict[str, set[str]] = {
     "POST /api/v1/orders/{number}/statements": STAFF,
     "GET /api/v1/orders/{number}": STAFF,
     "GET /api/v1/orders/{number}/why": STAFF,
+    "GET /api/v1/orders/{number}/recomputed": STAFF,
     "POST /api/v1/orders/{number}/view": EVERYBODY,
     "GET /api/v1/orders/{number}/customer": SIGNED_IN,  # and whoever has a link to it
     "POST /api/v1/ship-by": STAFF,
@@ -75,6 +76,7 @@ TABLE: dict[str, set[str]] = {
     "GET /api/v1/mail-in": STAFF,
     "POST /api/v1/mail-in/{no}/settle": STAFF,
     "POST /api/v1/mail-in/{no}/drop": STAFF,
+    "GET /api/v1/service": EVERYBODY,
     "GET /api/v1/find": STAFF,
     "GET /api/v1/support/orders": STAFF,
     "GET /api/v1/support/tags/{serial}": STAFF,
@@ -140,6 +142,7 @@ PAGES: dict[str, set[str]] = {
     "GET /s/ways-in": STAFF,
     "POST /s/ways-in/{channel}": STAFF,
     "POST /s/public-texts": STAFF,
+    "GET /service": EVERYBODY,
     "GET /f/": EVERYBODY,
     "GET /f/{code}": EVERYBODY,
     "POST /f/{code}": EVERYBODY,
