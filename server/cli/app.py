@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 from server.cli import (
     contacts,
     dead_letters,
+    desk,
     factory,
     gateways,
     imports,
@@ -40,6 +41,7 @@ for chapter in (
     dead_letters,
     orders,
     contacts,
+    desk,
     imports,
     replay,
     recompute,

@@ -47,7 +47,7 @@ from server.rules.timeline import Row, timeline
 from server.rules.tracking import decode as tracking_number
 from server.rules.verdicts import StatementVerdict
 from server.rules.weigh import Weighing, weigh
-from server.service import channel_health, ingest_health
+from server.service import channel_health, desk_lists, ingest_health
 from server.service.ingest_health import Late
 from server.service.refusals import refuse
 from server.store import accounts, acts, cohorts, coverage, listening, orders, sightings, statements, weighings
@@ -203,6 +203,7 @@ def weighing(tx: Connection, number: str, policy: Policy, now: datetime) -> tupl
     as_json = msgspec.to_builtins(weighed)
     keep = StoredWeighing(number, now, _version(policy), weighed.next_look_at, as_json, waits_since)
     weighings.put(tx, keep)
+    desk_lists.keep(tx, weighed)
     return facts, weighed
 
 

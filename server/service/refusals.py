@@ -107,6 +107,15 @@ WORDS: Final[Mapping[str, Words]] = {
     "sheet_unreadable": Words(_I, "The file cannot be read: {detail}.", "Export it again as CSV in UTF-8."),
     "sheet_columns": Words(_I, "The file's columns do not fit: {detail}.", "Compare them with docs/intake.md."),
     "row_invalid": Words(_I, "The row cannot be used: {detail}.", "Correct it, and import the file again."),
+    # Messages to customers
+    "message_stopped": Words(_C, "This message cannot go out. {detail}.", "See the preview for what to say instead."),
+    "message_needs_reason": Words(
+        _C, "Something speaks against this message. {detail}.", "Change it, or say why it is right all the same."
+    ),
+    "promise_repeated": Words(
+        _C, "The same was promised before. {detail}.", "Let a remedy go with it, or promise nothing."
+    ),
+    "promise_without_due": Words(_I, "A promise without a due moment is refused. {detail}.", "Say by when."),
     # Tags and claims
     "tag_unknown": Words(_N, "There is no such tag here.", "Check the number printed on the tag."),
     "code_mistyped": Words(_I, "A character of the code is wrong or missing.", "Compare it with the code in the box."),

@@ -12,6 +12,7 @@ from server.store import audit
 from server.store.audit import Entry
 
 VIEWED = "viewed"
+PAGE_ROWS = 100
 
 
 def note(tx: Connection, who: Caller, subject: str, now: datetime) -> None:
@@ -20,6 +21,6 @@ def note(tx: Connection, who: Caller, subject: str, now: datetime) -> None:
         audit.add(tx, Entry(now, who.email, VIEWED, subject[:200], None, who.account_no))
 
 
-def of_subject(tx: Connection, subject: str) -> tuple[Entry, ...]:
-    """Who looked at a thing and who changed it, newest first."""
-    return audit.of_subject(tx, subject)
+def of_subject(tx: Connection, subject: str, before: int | None = None) -> tuple[Entry, ...]:
+    """Who looked at a thing and who changed it, newest first, a hundred at a time: `before` the last one's number."""
+    return audit.of_subject(tx, subject, before, PAGE_ROWS)

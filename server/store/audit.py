@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select, tuple_
 
 from server.store.tables import audit
 
@@ -22,6 +22,7 @@ class Entry:
     subject: str
     detail: Mapping[str, Any] | None = None
     account_no: int | None = None
+    no: int = 0  # given by the store
 
 
 def add(tx: Connection, entry: Entry) -> None:
@@ -37,9 +38,29 @@ def add(tx: Connection, entry: Entry) -> None:
     tx.execute(insert(audit).values(row))
 
 
-def of_subject(tx: Connection, subject: str, limit: int = 100) -> tuple[Entry, ...]:
-    """What was done to one thing, newest first."""
-    query = select(audit).where(audit.c.subject == subject).order_by(audit.c.at.desc(), audit.c.no.desc()).limit(limit)
+def of_subject(tx: Connection, subject: str, before: int | None = None, limit: int = 100) -> tuple[Entry, ...]:
+    """What was done to one thing, newest first; `before` an entry's number, what came before it."""
+    query = select(audit).where(audit.c.subject == subject)
+    if before is not None:
+        at = select(audit.c.at).where(audit.c.no == before).scalar_subquery()
+        query = query.where(tuple_(audit.c.at, audit.c.no) < tuple_(at, before))
+    query = query.order_by(audit.c.at.desc(), audit.c.no.desc()).limit(limit)
     return tuple(
-        Entry(row.at, row.actor, row.action, row.subject, row.detail, row.account_no) for row in tx.execute(query)
+        Entry(row.at, row.actor, row.action, row.subject, row.detail, row.account_no, row.no)
+        for row in tx.execute(query)
     )
+
+
+def done_by_others(
+    tx: Connection, subject: str, action: str, actor: str, since: datetime
+) -> tuple[tuple[str, datetime], ...]:
+    """(actor, last time) of everybody but `actor` who did this with a thing since a moment, the last one first."""
+    of = audit.c
+    last = func.max(of.at)
+    query = (
+        select(of.actor, last)
+        .where(of.subject == subject, of.at > since, of.action == action, of.actor != actor)
+        .group_by(of.actor)
+        .order_by(last.desc())
+    )
+    return tuple((who, at.astimezone(UTC)) for who, at in tx.execute(query))

@@ -51,6 +51,8 @@ RATES: Final[Mapping[str, Rate]] = {
     "enrol": Rate(20, 600),
     "import": Rate(20, 300),  # each may work for half a minute
     "bad_signature": Rate(60, 600),  # a secret that was changed on one side only; nobody guesses an HMAC
+    "preview": Rate(60, 60),  # each weighs the order several times
+    "message": Rate(60, 600),  # each sends a mail
 }
 
 

@@ -20,12 +20,12 @@ def find(case: Case) -> Iterable[Found]:
     """One per slot and number, since it was given, until a number is given that a carrier can look up."""
     for units in case.units:
         given = sorted(_given(units), key=lambda s: (s.said_at, s.id))
-        useless = {s.id for s in given if _useless(case, s)}
-        good = [s for s in given if s.id not in useless]
+        no_use = {s.id for s in given if useless(case, s)}
+        good = [s for s in given if s.id not in no_use]
         told: set[str] = set()
         for said in given:
             number = _number(said)
-            if number not in told and said.id in useless:
+            if number not in told and said.id in no_use:
                 told.add(number)
                 yield ended(units[-1], _found(case, units[-1], said, good))
 
@@ -41,7 +41,8 @@ def _number(said: Statement) -> str:
     return said.payload.number
 
 
-def _useless(case: Case, said: Statement) -> bool:
+def useless(case: Case, said: Statement) -> bool:
+    """True if nobody can look up the number of this label or of this word to the customer."""
     decoded = decode.decode(_number(said))
     if decoded.plain == decode.decode(case.facts.order.number).plain:
         return True

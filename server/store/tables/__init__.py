@@ -8,6 +8,7 @@ from server.store.tables.intake import (
     trackers,
     webhook_inbox,
 )
+from server.store.tables.lists import open_findings, open_promises
 from server.store.tables.measures import listened_days, service_records
 from server.store.tables.orders import (
     acts,
@@ -82,6 +83,8 @@ __all__ = [
     "manifests",
     "metadata",
     "notices",
+    "open_findings",
+    "open_promises",
     "order_links",
     "orders",
     "outboxes",

@@ -13,7 +13,9 @@ from server.web.api.found import router as found
 from server.web.api.gateways import router as gateways
 from server.web.api.imports import router as imports
 from server.web.api.intake import router as intake
+from server.web.api.lists import router as lists
 from server.web.api.live import router as live
+from server.web.api.messages import router as messages
 from server.web.api.orders import router as orders
 from server.web.api.service import router as service
 from server.web.api.session import router as session
@@ -36,9 +38,11 @@ def router() -> APIRouter:
         found,
         orders,
         contacts,
+        messages,
         checkout,
         service,
         support,
+        lists,
         gateways,
         intake,
         imports,

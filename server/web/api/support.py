@@ -57,7 +57,8 @@ def audit(
     subject: Subject,
     house: TheHouse,
     _: Auditor,
+    before: Annotated[int | None, Query(ge=1, le=2**53, description="`no` of the last entry shown.")] = None,
 ) -> tuple[Entry, ...]:
-    """Who looked at a thing, and who changed it, newest first."""
+    """Who looked at a thing, and who changed it, newest first, a hundred at a time."""
     with house.work() as (tx, _now):
-        return viewing.of_subject(tx, subject)
+        return viewing.of_subject(tx, subject, before)

@@ -17,6 +17,7 @@ from server.web.api.models import NumberInPath, Serial
 from server.web.auth import Staff
 from server.web.deps import TheHouse
 from server.web.pages.contacts import of_case
+from server.web.pages.desk import around
 from server.web.pages.render import page
 from server.web.pages.timeline import fold
 
@@ -37,16 +38,17 @@ def box(request: Request, house: TheHouse, who: Staff, q: str = "") -> Response:
 
 
 @router.get("/order/{number}")
-def case(request: Request, number: NumberInPath, house: TheHouse, who: Staff) -> Response:
-    """The order: what the customer reads, findings with what to say and do, evidence, timeline."""
+def case(request: Request, number: NumberInPath, house: TheHouse, who: Staff, source: str = "") -> Response:
+    """The order: what the customer reads, findings with what to say and do, evidence, timeline (of one `source`)."""
     with house.work() as (tx, now):
         viewing.note(tx, who, f"order:{number}", now)
         answer = answers.for_staff(tx, number, house.policy, Viewer(who.role), now)
         thread = threads.thread(tx, house, number, threads.Reading.STAFF, now)
         ingest = ingest_health(tx)
-    findings = merged(answer.findings)
+        desk = around(tx, who, answer, source, house.dice(8).hex(), house.policy, now)
+    findings, items = merged(answer.findings), fold(desk.rows)
     return page(
-        request, "case.html", order=answer, findings=findings, items=fold(answer.timeline), ingest=ingest,
+        request, "case.html", order=answer, findings=findings, items=items, desk=desk, ingest=ingest,
         contacts=of_case(house, thread),
     )  # fmt: skip
 

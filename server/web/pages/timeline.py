@@ -26,6 +26,7 @@ class Item:
     replay: bool
     corrected: bool
     units: tuple[int, ...]
+    ref: str
 
     @property
     def late(self) -> bool:
@@ -60,6 +61,7 @@ def _item(row: Row) -> Item:
         replay=row.replay,
         corrected=row.corrected,
         units=() if row.slot is None else (row.slot,),
+        ref=row.ref,
     )
 
 

@@ -19,6 +19,7 @@ OWNER, STAFF, OPERATOR = {"owner"}, {"agent", "lead", "supervisor", "finance", "
 SIGNED_IN = OWNER | STAFF
 EVERYBODY = SIGNED_IN | {"anonymous"}
 AUDITORS = STAFF - {"agent"}
+SPEAKERS = STAFF - OPERATOR
 
 TABLE: dict[str, set[str]] = {
     "POST /api/v1/session": EVERYBODY,
@@ -81,6 +82,14 @@ TABLE: dict[str, set[str]] = {
     "GET /api/v1/support/orders": STAFF,
     "GET /api/v1/support/tags/{serial}": STAFF,
     "GET /api/v1/audit": AUDITORS,
+    # Messages and lists
+    "POST /api/v1/orders/{number}/messages/preview": SPEAKERS,
+    "POST /api/v1/orders/{number}/messages": SPEAKERS,
+    "GET /api/v1/orders/{number}/promise-templates": STAFF,
+    "GET /api/v1/orders/{number}/statements": STAFF,
+    "GET /api/v1/orders/{number}/looking": STAFF,
+    "GET /api/v1/findings": STAFF,
+    "GET /api/v1/promises": STAFF,
     "GET /api/v1/gateways": STAFF,
     "GET /api/v1/ingest": STAFF,
     "GET /api/v1/gateways/{gateway}": STAFF,
@@ -154,6 +163,12 @@ PAGES: dict[str, set[str]] = {
     "GET /s/imports": STAFF,
     "POST /s/imports": STAFF,
     "GET /s/imports/{import_id}": STAFF,
+    # Messages and lists
+    "GET /s/order/{number}/message": SPEAKERS,
+    "POST /s/order/{number}/message": SPEAKERS,
+    "GET /s/findings": STAFF,
+    "GET /s/promises": STAFF,
+    "GET /s/audit": AUDITORS,
 }
 # Starlette's own, without a declaration, for everybody: the API's description, scripts and styles.
 PLAIN = {"GET /api/v1/openapi.json", "ANY /static"}
@@ -186,6 +201,8 @@ BODIES = {
     "POST /api/v1/ways-in/{channel}": {"works": True},
     "POST /api/v1/public-texts": {"place": "x", "text": "x"},
     "POST /api/v1/mail-in/{no}/settle": {"order": "T-1"},
+    "POST /api/v1/orders/{number}/messages/preview": {"text": "x"},
+    "POST /api/v1/orders/{number}/messages": {"text": "x", "key": "x"},
     "POST /api/v1/gateways": {"gateway": "x y", "gateway_class": "crowd"},
     "POST /api/v1/sites": {"site": "x y", "name": "x", "zone": "UTC", "lat": 0, "lon": 0},
 }

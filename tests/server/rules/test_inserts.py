@@ -1,0 +1,101 @@
+"""What a message may name and promise ready-made: only facts that exist, and nothing without a due moment."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+from hypothesis import given, settings
+
+from server.rules.drafts import Draft, Promises
+from server.rules.facts import OrderFacts, StatementKind
+from server.rules.inserts import INSERTS, OnFile
+from server.rules.life import Step, far
+from server.rules.payloads import Label
+from server.rules.policy import SOLO
+from server.rules.promise_templates import TEMPLATES, due_of
+from server.rules.promises import CONDITIONS
+from server.rules.weigh import weigh
+from tests.server.rules.build import NUMBER, PACKED, at, bound, facts, hear, label, scan
+from tests.server.rules.test_drafts import ON_FILE, codes, looked, one
+from tests.server.rules.worlds import moments, worlds
+
+EVERY = " | ".join(f"{name}={{{name}}}" for name in INSERTS)
+
+
+def told(case: OrderFacts, now: datetime, on_file: OnFile = ON_FILE, slot: int | None = None) -> dict[str, str]:
+    """Every insert that has a fact, with its words."""
+    parts = looked(case, Draft(EVERY, slot=slot), now, on_file=on_file).letter.split("\n\n")[0].split(" | ")
+    pairs = (part.partition("=") for part in parts)
+    return {name: words for name, _, words in pairs if words != f"{{{name}}}"}
+
+
+def test_inserts_of_a_parcel_that_left() -> None:
+    case = facts(*PACKED, label(at("Mon 16:00")), scan(at("Mon 21:00")), hear("van", at("Mon 22:00"), at("Mon 23:00")))
+    found = told(case, at("Tue 09:00"))
+    assert found["carrier_number"] == f"UPS {NUMBER}"
+    assert found["carrier_scan"].startswith("UPS had the parcel in hand Mon 7 Nov 2016 21:00 EST")
+    assert found["left"] == "Mon 7 Nov 2016 21:00 EST"
+    assert found["address"] == ON_FILE.address
+    assert {"refund", "eta", "promise_due", "paid_service"}.isdisjoint(found)
+
+
+def test_an_insert_without_its_fact_stops_and_says_what_is_missing() -> None:
+    checked = looked(facts(*PACKED), Draft("See {carrier_number}, {carrier_number} and {colour}."), at("Tue 09:00"))
+    assert one(checked, "insert_missing").why == "No number is known that a carrier can look up."
+    assert one(checked, "insert_unknown").about == "{colour}"
+    assert "{carrier_number}" in checked.letter
+
+
+def test_an_insert_is_true_of_every_unit_or_of_none() -> None:
+    one_label = facts(*PACKED, bound(at("Mon 10:00"), 4712, 2), label(at("Mon 16:00")), slots=2)
+    assert "carrier_number" not in told(one_label, at("Tue 09:00"))
+    assert "carrier_number" in told(one_label, at("Tue 09:00"), slot=1)
+
+
+def test_what_an_insert_brings_is_not_read_as_inserts() -> None:
+    strange = replace(ON_FILE, customer_name="{refund}")
+    checked = looked(facts(*PACKED), Draft("Dear {customer_name}"), at("Tue 09:00"), on_file=strange)
+    assert codes(checked) == []
+    assert checked.letter == "Dear {refund}"
+
+
+@settings(max_examples=80)
+@given(worlds(), moments)
+def test_an_insert_never_names_what_does_not_exist(world: OrderFacts, now: datetime) -> None:
+    """A second look at the bare facts, without the code that fills the inserts."""
+    found = told(world, now, OnFile("", "", now))
+    known = [s for s in world.statements if s.learnt_at <= now]
+    numbers = {s.payload.number for s in known if isinstance(s.payload, Label)}
+    assert "customer_name" not in found
+    assert "address" not in found
+    if "carrier_number" in found:
+        assert all(any(n in part for n in numbers) for part in found["carrier_number"].split("; "))
+    if "carrier_scan" in found:
+        assert any(s.kind is StatementKind.CARRIER_SCAN and s.payload.physical for s in known)  # type: ignore[union-attr]
+    if "left" in found:
+        assert any(far(s.evidenced) >= far(Step.LEFT) for s in weigh(world, SOLO, now).shown.slots)
+    if "refund" in found:
+        assert any(s.kind is StatementKind.REFUNDED for s in known)
+    if "promise_due" in found:
+        assert any(s.kind is StatementKind.PROMISE for s in known)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_makes_a_message_that_nothing_stops(name: str) -> None:
+    template = TEMPLATES[name]
+    case = facts(*PACKED, label(at("Mon 16:00")))
+    now = at("Mon 16:30")
+    draft = Draft(template.text, promises=(Promises(template.what, due_of(template, case, SOLO, now)),))
+    checked = looked(case, draft, now)
+    assert codes(checked) == []
+    assert "{" not in checked.letter
+    assert template.closes == CONDITIONS[template.what].words
+
+
+def test_by_the_next_pickup_means_by_its_first_scan() -> None:
+    template = TEMPLATES["reship_next_pickup"]
+    assert due_of(template, facts(*PACKED), SOLO, at("Mon 16:30")) == at("Mon 23:00")
+    assert due_of(template, facts(*PACKED), SOLO, at("Fri 18:00")) == at("Mon 23:00", week=1)
+    assert due_of(TEMPLATES["call_back"], facts(), SOLO, at("Mon 16:30"), hours=2) == at("Mon 18:30")
