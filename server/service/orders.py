@@ -43,8 +43,11 @@ SOURCES: Final[Mapping[Source, frozenset[Role]]] = {
 }
 # What a customer says of their own order, by the page or in a letter: that they want something of us, no event.
 OWN_WORDS: Final = frozenset({StatementKind.CONTACT})
-# Said by anybody else it would be a carrier's evidence made at a desk.
-ONLY_FROM: Final[Mapping[StatementKind, Source]] = {StatementKind.CARRIER_SCAN: Source.CARRIER}
+# Said by anybody else it would be a carrier's evidence made at a desk, or a promise let go by whoever made it.
+ONLY_FROM: Final[Mapping[StatementKind, Source]] = {
+    StatementKind.CARRIER_SCAN: Source.CARRIER,
+    StatementKind.PROMISE_CANCELLED: Source.CUSTOMER,
+}
 
 
 @dataclass(frozen=True, slots=True)

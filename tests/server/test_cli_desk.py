@@ -23,8 +23,8 @@ def town(engine: Engine) -> Town:
 
 
 @pytest.fixture
-def run(on: On, town: Town, tmp_path: Path) -> Run:
-    return on(town.engine.url.render_as_string(hide_password=False), tmp_path / "data")
+def run(on: On, database_url: str, tmp_path: Path) -> Run:
+    return on(database_url, tmp_path / "data")
 
 
 def test_what_is_open_and_a_letter(run: Run, town: Town) -> None:

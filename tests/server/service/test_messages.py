@@ -156,6 +156,17 @@ def test_a_message_about_nothing_there_is(town: Town) -> None:
     who.refused("POST", "/orders/T-1/messages", 422, "bad_request", json=message(text="x" * 4001))
 
 
+def test_nobody_of_ours_lets_go_of_a_promise(town: Town) -> None:
+    """A promise closes by evidence, or because the one to whom it was made lets go of it."""
+    who = placed(town)
+    who.post("/orders/T-1/messages", message(**replying(town)))
+    ended = {"payload": {"promise": "message:m-1:promise-1"}}
+    body = {"statements": [said("e", "promise_cancelled", town.now, "staff", **ended)]}
+    who.refused("POST", "/orders/T-1/statements", 422, "payload_bad_value", json=body)
+    state(who, "T-1", said("e", "promise_cancelled", town.now, "customer", **ended))
+    assert [p["state"] for p in who.get("/orders/T-1")["promises"]] == ["cancelled"]
+
+
 # --- lists ---------------------------------------------------------------------------------------------------
 
 
