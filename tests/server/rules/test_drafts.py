@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from server.rules import phrases
 from server.rules.authority import Action, Role
 from server.rules.drafts import Draft, Promises, Says, Sender
-from server.rules.facts import ActKind, OrderFacts, StatementKind
+from server.rules.facts import ActKind, OrderFacts, Source, StatementKind
 from server.rules.findings.registry import CATALOGUE
 from server.rules.inserts import OnFile
 from server.rules.life import Step, far
@@ -208,16 +208,16 @@ def test_asserting_that_it_is_here_when_it_left() -> None:
     assert codes(looked(gone, Draft("It left {left}.", says=(LEFT,)), at("Tue 09:00"))) == []
 
 
-def test_a_second_assurance_about_the_service_is_critical_and_stopped() -> None:
-    """Story O: the page shows ground, one of us assured overnight; the next one is stopped."""
-    case = facts(
-        *PACKED,
-        say(StatementKind.ASSERTION, at("Mon 13:00"), Assertion(About.SERVICE, "ground"), source="system"),  # type: ignore[arg-type]
-        say(StatementKind.ASSERTION, at("Mon 13:05"), Assertion(About.SERVICE, "overnight")),
-    )
-    checked = looked(case, Draft("Overnight.", says=(Says(About.SERVICE, "overnight"),)), at("Mon 14:00"))
-    assert one(checked, "against_evidence").rule == "R-15"
-    assert "2 assurances" in one(checked, "against_evidence").why
+@pytest.mark.parametrize(("assured", "why"), [(1, "2 assurances"), (2, "3 assurances")])
+def test_another_assurance_against_what_is_shown_is_stopped(assured: int, why: str) -> None:
+    """Story O: the page shows ground, people of ours assured overnight; the next one is stopped before it is said."""
+    shown = say(StatementKind.ASSERTION, at("Mon 13:00"), Assertion(About.SERVICE, "ground"), source=Source.SYSTEM)
+    moments_said = [at("Mon 13:05") + timedelta(minutes=n) for n in range(assured)]
+    before = [say(StatementKind.ASSERTION, m, Assertion(About.SERVICE, "overnight")) for m in moments_said]
+    draft = Draft("Overnight.", says=(Says(About.SERVICE, "overnight"),))
+    denied = one(looked(facts(*PACKED, shown, *before), draft, at("Mon 14:00")), "against_evidence")
+    assert denied.rule == "R-15"
+    assert why in denied.why
 
 
 # --- promises, numbers, names ---------------------------------------------------------------------------------

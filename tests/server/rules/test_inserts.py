@@ -41,6 +41,16 @@ def test_inserts_of_a_parcel_that_left() -> None:
     assert {"refund", "eta", "promise_due", "paid_service"}.isdisjoint(found)
 
 
+def test_facts_that_only_look_like_one() -> None:
+    """A number that no carrier writes, a scan without a parcel in hand, a departure that it came back from."""
+    looks = facts(*PACKED, label(at("Mon 16:00"), "hello"), scan(at("Mon 21:00"), "pre_transit", physical=False))
+    assert {"carrier_number", "carrier_scan", "left"}.isdisjoint(told(looks, at("Tue 09:00")))
+    gone = (*PACKED, label(at("Mon 16:00")), scan(at("Mon 21:00")))
+    back = facts(*gone, hear("dock", at("Thu 09:00"), at("Thu 15:00"), count=9))
+    assert "left" in told(facts(*gone), at("Tue 09:00"))
+    assert "left" not in told(back, at("Thu 16:00"))
+
+
 def test_an_insert_without_its_fact_stops_and_says_what_is_missing() -> None:
     checked = looked(facts(*PACKED), Draft("See {carrier_number}, {carrier_number} and {colour}."), at("Tue 09:00"))
     assert one(checked, "insert_missing").why == "No number is known that a carrier can look up."

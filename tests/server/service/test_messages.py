@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 from typing import Any
 
 from sqlalchemy import select, text
@@ -58,6 +60,20 @@ def test_a_message_is_sent_once_and_written_down_whole(town: Town) -> None:
     fewer = message()
     who.refused("POST", "/orders/T-1/messages", 409, "statement_conflict", json=fewer)
     assert len(letters(town)) == 1
+
+
+def test_two_who_send_the_same_at_once_send_one(town: Town) -> None:
+    who, together = placed(town), Barrier(3)
+
+    def send(_: int) -> bool:
+        together.wait()
+        return bool(who.post("/orders/T-1/messages", message(text="{status}"))["new"])
+
+    with ThreadPoolExecutor(3) as pool:
+        assert sorted(pool.map(send, range(3))) == [False, False, True]
+    assert len(letters(town)) == 1
+    entries = town.staff(Role.LEAD).get("/audit?subject=order:T-1")
+    assert [e["action"] for e in entries].count("wrote") == 1
 
 
 def test_it_answers_the_customer(town: Town) -> None:
@@ -182,6 +198,7 @@ def test_promises_by_when_they_fall_due(town: Town) -> None:
         [row] = who.get(f"/promises?when={when}")["rows"]
         assert (row["order"], row["customer"], row["what"], row["by"]) == ("T-1", "Ann Example", kind, who.email)
     town.wait(hours=3)
+    weighed(town)
     [overdue] = who.get("/promises?when=overdue")["rows"]
     assert overdue["what"] == "reply"
     assert who.get("/promises?when=today")["rows"] == []
