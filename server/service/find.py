@@ -20,6 +20,7 @@ from server.service import answers, gateway_health, tag_life
 from server.service.gateway_health import GatewayHealth
 from server.service.lost import plain_code
 from server.service.tag_life import TagLife
+from server.store import open_lists as promises
 from server.store import orders, units
 from wire.claim_code import decode_claim_code
 from wire.errors import WireError
@@ -94,7 +95,7 @@ def find(tx: Connection, query: str, policy: Policy, now: datetime) -> Found:
     advice = (
         ""
         if found
-        else "Nothing found. Try the order number, the tag's number, an e-mail address or a tracking number."
+        else "Nothing found. Try the order number, the tag's number, a name, an e-mail address or a tracking number."
     )
     return Found(text, found, other, advice)
 
@@ -175,6 +176,28 @@ def _email(look: _Look, text: str) -> Reading | None:
     return Reading("email", "an e-mail address", email, _rows(look, numbers))
 
 
+def _phone(look: _Look, text: str) -> Reading | None:
+    """Digits with the signs that people write between them; shorter ones are an extension."""
+    digits = re.sub(r"[\s()./+-]", "", text)
+    if not digits.isascii() or not digits.isdecimal() or not 6 <= len(digits) <= 15:
+        return None
+    numbers = orders.numbers_of_phone(look.tx, digits, ORDERS_MAX)
+    return Reading("phone", "a telephone number", digits, _rows(look, numbers))
+
+
+def _name(look: _Look, text: str) -> Reading | None:
+    if not re.fullmatch(r"[^\W\d_][^\d@#/]*", text):
+        return None
+    return Reading("name", "a customer's name", text, _rows(look, orders.numbers_of_name(look.tx, text, ORDERS_MAX)))
+
+
+def _promise(look: _Look, text: str) -> Reading | None:
+    """By the number that the list of promises shows."""
+    match = re.fullmatch(r"(?:promise )?(\d{1,18})", text, re.ASCII | re.IGNORECASE)
+    number = promises.order_of(look.tx, int(match[1])) if match else None
+    return Reading("promise", "a promise", match[1], _rows(look, [number])) if match and number else None
+
+
 def _tracking(look: _Look, text: str) -> Reading | None:
     decoded = decode(text)
     if not re.fullmatch(r"[A-Z0-9]{8,40}", decoded.plain) or not re.search(r"\d{4}", decoded.plain):
@@ -212,6 +235,9 @@ _READERS: Final[tuple[Callable[[_Look, str], Reading | None], ...]] = (
     _serial,
     _found_code,
     _email,
+    _phone,
+    _name,
+    _promise,
     _tracking,
     _gateway,
 )

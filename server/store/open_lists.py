@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Table, delete, insert, select, tuple_
 
-from server.store.tables import open_findings, open_promises, orders
+from server.store.tables import open_findings, open_promises, orders, statements
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,12 @@ def findings(
         )
         for row in tx.execute(query.order_by(of.urgency, of.since, of.no).limit(limit))
     )
+
+
+def order_of(tx: Connection, promise: int) -> str | None:
+    """The order about which a promise was made, open or not."""
+    made = (statements.c.no == promise) & (statements.c.kind == "promise")
+    return tx.execute(select(statements.c.order_number).where(made)).scalar_one_or_none()
 
 
 def promises(

@@ -34,6 +34,8 @@ orders = Table(
     words("source"),
     moment("learnt_at"),
     Index(None, "email"),
+    Index("ix_orders_phone_digits", text(r"regexp_replace(phone, '\D', '', 'g')")),
+    Index("ix_orders_name", text("lower(customer_name)")),
 )
 
 slots = Table(

@@ -30,7 +30,7 @@ Auditor = Annotated[Caller, Depends(only(Role.LEAD, Role.SUPERVISOR, Role.FINANC
 
 @router.get("/find", responses=refusals(*_STAFF))
 def find(q: Question, house: TheHouse, who: Staff) -> Found:
-    """Read what was typed in every way that fits: order, tag, QR address, e-mail, carrier's number, gateway."""
+    """Read what was typed in every way that fits: order, tag, QR address, name, e-mail, telephone, number, gateway."""
     with house.work() as (tx, now):
         found = finding.find(tx, q, house.policy, now)
         viewing.note(tx, who, f"find:{found.query}", now)

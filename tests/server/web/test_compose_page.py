@@ -181,3 +181,20 @@ def test_lists_on_pages(town: Town) -> None:
     assert "Nothing is written down" in opened(lead, "/s/audit?subject=order:T-9")
     assert who.client.get("/s/findings?rule=R-99", headers=who.headers()).status_code == 422
     assert who.client.get("/s/promises?when=never", headers=who.headers()).status_code == 422
+
+
+def test_whoever_calls_is_found_by_name_and_telephone(town: Town) -> None:
+    who = town.staff()
+    who.post("/orders", order("T-1", phone="+49 (40) 123-4567"))
+    promise = said("p", "promise", town.now, "staff", payload={"what": "reply", "due": town.now.isoformat()})
+    [made] = state(who, "T-1", promise)
+    asked = {
+        "ann EXAMPLE": "name",
+        "+4940 1234567": "phone",
+        "49401234567": "phone",
+        f"promise {made['id']}": "promise",
+    }
+    for typed, kind in asked.items():
+        found = who.get("/find", params={"q": typed})["readings"]
+        assert [(each["kind"], [row["number"] for row in each["orders"]]) for each in found] == [(kind, ["T-1"])], typed
+    assert who.get("/find", params={"q": "Ann"})["readings"] == []

@@ -34,5 +34,10 @@ CREATE INDEX ix_open_promises_order_number ON open_promises (order_number);
 
 CREATE INDEX ix_open_promises_due_no ON open_promises (due, no);
 
+-- Whoever calls says a name or a telephone number.
+CREATE INDEX ix_orders_phone_digits ON orders (regexp_replace(phone, '\D', '', 'g'));
+
+CREATE INDEX ix_orders_name ON orders (lower(customer_name));
+
 -- The lists are filled by weighing each order once more.
 UPDATE weighings SET stale = true WHERE NOT stale;
