@@ -26,12 +26,15 @@ from server.notify.probe import look
 from server.service import channel_health, tracking
 from server.service.house import House
 from server.service.letters import SEALED_LINK
+from server.service.ports import house_ports_of
+from server.service.remedy_work import Shop
 from server.store import keys
 from server.store.db import engine, url_of
 from server.sweep.cohorts import sweep_cohorts
 from server.sweep.housekeeping import KeptAlreadyError, keep_house
 from server.sweep.measures import sweep_listening, sweep_service_record
 from server.sweep.orders import sweep_orders
+from server.sweep.remedies import sweep_remedies
 
 # Somebody waits for the message that their bicycle was heard.
 LETTERS_EVERY_S: Final = 1.0
@@ -49,6 +52,9 @@ PARCELS_EVERY_S: Final = 60.0
 MEASURES_EVERY_S: Final = 600.0
 # A mail server that was started anew answers within a minute or two; a customer who waits learns of it soon enough.
 PROBES_EVERY_S: Final = 300.0
+# An express label may be minutes away from its cut-off.
+REMEDIES_EVERY_S: Final = 5.0
+
 # A scrape every 15 s finds something new.
 FIGURES_EVERY_S: Final = 15.0
 
@@ -60,6 +66,9 @@ ROUND_S: Final = Histogram(
     buckets=[0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 60, 600],
 )
 SWEPT: Final = Counter("hearsight_orders_swept_total", "Orders whose verdict was looked at again because it was due")
+REMEDIES: Final = Counter("hearsight_remedies_total", "What the round of remedies did, by what it was", ["what"])
+for _what in ("unasked", "run_steps", "granted", "booked", "done", "failed", "withdrawn"):
+    REMEDIES.labels(_what)
 REMOVED: Final = Counter("hearsight_removed_total", "What housekeeping removed or merged, by what it was", ["what"])
 for _what in (
     "partitions_dropped", "sightings_erased", "months_merged", "ledger_rows", "unresolved_frames", "sessions", "resets",
@@ -126,6 +135,8 @@ class Edges:
         self._house, self._log = house, log
         # Connections of its own: a merge takes minutes, and those of the pages are few.
         self._keepers = engine(url_of(house.engine), pool_size=2, application="hearsight housekeeping")
+        ports = house_ports_of(house.engine, settings)
+        shop = Shop(house.engine, ports, house.policy, house.clock, settings.base_url)
         self._rounds = [
             Every("letters", LETTERS_EVERY_S, lambda: deliver_due(house.engine, doors, house.clock), log),
             Every(
@@ -142,6 +153,7 @@ class Edges:
             ),
             Every("measures", MEASURES_EVERY_S, self._measure, log),
             Every("parcels", PARCELS_EVERY_S, self._ask_carriers, log),
+            Every("remedies", REMEDIES_EVERY_S, lambda: _count_remedies(sweep_remedies(shop)), log),
             Every("figures", FIGURES_EVERY_S, self._read_figures, log),
             Every("old", OLD_EVERY_S, self._keep_house, log),
         ]
@@ -193,6 +205,11 @@ def probe_mail(house: House, mailer: Mailer) -> bool:
     why = look(mailer)
     with house.work() as (tx, now):
         return channel_health.probed(tx, "mail", why, now)
+
+
+def _count_remedies(done: dict[str, int]) -> None:
+    for what, count in done.items():
+        REMEDIES.labels(what).inc(count)
 
 
 def _carrier(house: House, registry: Registry, link: Link, log: Any) -> GatewayCarrier:

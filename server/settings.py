@@ -248,6 +248,10 @@ class Settings:
         "How staff work: solo (fewer than three people: one grants what two should, later and logged) or team.",
         _choice("solo", "team"), default="solo", example="team",
     )  # fmt: skip
+    house_payments: str = _setting(
+        "How refunds leave the house's own ledger: by_hand (somebody pays and says so) or at_once (for demos).",
+        _choice("by_hand", "at_once"), default="by_hand", example="at_once",
+    )  # fmt: skip
     log_format: str = _setting(
         "How the log is written: console for people, json for collectors.",
         _choice("console", "json"), default="console", example="json",

@@ -130,6 +130,14 @@ class Policy:
     # orders is never seen.
     cohort_times_min: int = 3
 
+    # -- remedies --------------------------------------------------------------------------------------------
+    # How long granted money waits to be taken back. Smaller: whoever sees the slip is too late. Larger: the customer
+    # waits longer for what is theirs. A label does not wait (`remedy_life.undo_time`).
+    undo_s: int = 900
+    # Profile solo: from the first look to the second. Smaller: the same eyes see the same mistake. Larger: what two
+    # people settle at once takes one person until tomorrow.
+    second_look_s: int = 3600
+
     # -- the owner's answer ----------------------------------------------------------------------------------
     # Smaller: the word flickers between two beacons of a quiet place. Larger: "fresh" no longer means "still there".
     fresh_s: int = 900

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection
 
+from server.rules import remedies
 from server.rules.activation import RUNGS, Activation
 from server.rules.authority import Role
 from server.rules.case import standing_of
@@ -41,6 +42,7 @@ from server.rules.payloads import CarrierScan, Label, Payment, ShipmentStatus
 from server.rules.policy import Policy
 from server.rules.privacy import Viewer
 from server.rules.promises import Promise
+from server.rules.remedies import Taken
 from server.rules.shown import Shown
 from server.rules.steps import StepVerdict
 from server.rules.timeline import Row, timeline
@@ -51,6 +53,7 @@ from server.service import channel_health, desk_lists, ingest_health
 from server.service.ingest_health import Late
 from server.service.refusals import refuse
 from server.store import accounts, acts, cohorts, coverage, listening, orders, sightings, statements, weighings
+from server.store import remedies as remedy_store
 from server.store.accounts import Account
 from server.store.orders import StoredOrder, StoredSlot, slot_id
 from server.store.statements import StoredStatement
@@ -199,12 +202,18 @@ def weighing(tx: Connection, number: str, policy: Policy, now: datetime) -> tupl
     weighings.hold(tx, number)
     facts = collect(tx, number, policy, now)
     weighed = weigh(facts, policy, now)
+    unasked = bool(remedies.unasked(facts, weighed, policy, taken(tx, number)))
     waits_since = weighed.reply.since if weighed.reply else None
     as_json = msgspec.to_builtins(weighed)
-    keep = StoredWeighing(number, now, _version(policy), weighed.next_look_at, as_json, waits_since)
+    keep = StoredWeighing(number, now, _version(policy), weighed.next_look_at, as_json, waits_since, unasked)
     weighings.put(tx, keep)
     desk_lists.keep(tx, weighed)
     return facts, weighed
+
+
+def taken(tx: Connection, number: str) -> tuple[Taken, ...]:
+    """The remedies of an order that were asked for already, as rules read them."""
+    return tuple(remedy_store.as_taken(each) for each in remedy_store.of_order(tx, number))
 
 
 def kept(tx: Connection, number: str, policy: Policy, now: datetime) -> Mapping[str, Any]:

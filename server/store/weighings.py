@@ -23,6 +23,7 @@ class StoredWeighing:
     next_look_at: datetime | None
     weighing: Mapping[str, Any]
     waits_since: datetime | None = None  # what lists of waiting customers are ordered by; the rest is in `weighing`
+    unasked: bool = False  # a remedy is to be made without being asked
 
 
 def hold(tx: Connection, number: str) -> None:
@@ -40,6 +41,7 @@ def put(tx: Connection, weighing: StoredWeighing) -> None:
         "weighing": dict(weighing.weighing),
         "stale": False,
         "waits_since": weighing.waits_since,
+        "unasked": weighing.unasked,
     }
     stated = upsert(weighings).values(row)
     renew = {name: stated.excluded[name] for name in row if name != "order_number"}
@@ -119,3 +121,19 @@ def how_many_due(tx: Connection, now: datetime) -> int:
 
 def _is_due(now: datetime) -> ColumnElement[bool]:
     return or_(weighings.c.stale, weighings.c.next_look_at <= now)
+
+
+def unasked(tx: Connection, limit: int) -> tuple[str, ...]:
+    """Orders for which a remedy is to be made without being asked."""
+    query = select(weighings.c.order_number).where(weighings.c.unasked).order_by(weighings.c.order_number)
+    return tuple(tx.execute(query.limit(limit)).scalars())
+
+
+def with_rule(tx: Connection, rule: str, limit: int) -> tuple[str, ...]:
+    """Orders for which a finding of this rule is open, by their kept weighings: it reads them all."""
+    holds = weighings.c.weighing.contains({"findings": [{"rule": {"id": rule}}]})
+    return tuple(
+        tx.execute(
+            select(weighings.c.order_number).where(holds).order_by(weighings.c.order_number).limit(limit)
+        ).scalars()
+    )

@@ -49,6 +49,13 @@ from server.store.tables.radio import (
     sites,
     unresolved_frames,
 )
+from server.store.tables.remedies import (
+    house_labels,
+    house_payments,
+    remedies,
+    remedy_run_orders,
+    remedy_runs,
+)
 from server.store.tables.tags import (
     lots,
     manifests,
@@ -71,6 +78,8 @@ __all__ = [
     "factory_keys",
     "gateway_states",
     "gateways",
+    "house_labels",
+    "house_payments",
     "house_words",
     "import_rows",
     "imports",
@@ -90,6 +99,9 @@ __all__ = [
     "outboxes",
     "ownership",
     "password_resets",
+    "remedies",
+    "remedy_run_orders",
+    "remedy_runs",
     "secrets",
     "service_records",
     "sessions",

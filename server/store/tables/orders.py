@@ -214,6 +214,8 @@ weighings = Table(
     Index(None, "next_look_at"),
     Index("ix_weighings_stale", "next_look_at", postgresql_where=text("stale")),
     Index("ix_weighings_waits_since", "waits_since", postgresql_where=text("waits_since is not null")),
+    Column("unasked", Boolean, nullable=False, server_default="false"),  # a remedy is to be made without being asked
+    Index("ix_weighings_unasked", "order_number", postgresql_where=text("unasked")),
 )
 
 # One mistake, many orders, as `server.rules.cohorts` found them in the rows above.

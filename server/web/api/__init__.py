@@ -17,6 +17,8 @@ from server.web.api.lists import router as lists
 from server.web.api.live import router as live
 from server.web.api.messages import router as messages
 from server.web.api.orders import router as orders
+from server.web.api.remedies import router as remedies
+from server.web.api.remedy_runs import router as remedy_runs
 from server.web.api.service import router as service
 from server.web.api.session import router as session
 from server.web.api.support import router as support
@@ -43,6 +45,8 @@ def router() -> APIRouter:
         service,
         support,
         lists,
+        remedies,
+        remedy_runs,
         gateways,
         intake,
         imports,

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from server.rules.authority import Role
 from server.rules.service_record import COUNT_MIN
-from server.service import answers, lost, orders, service_record, threads, viewing
+from server.service import answers, lost, orders, remedy_desk, service_record, threads, viewing
 from server.service.refusals import refuse
 from server.service.threads import Reading
 from server.store import orders as order_store
@@ -54,10 +54,12 @@ def order(request: Request, number: NumberInPath, house: TheHouse, reader: Custo
         own = reader.who is not None and reader.who.role is Role.OWNER
         thread = threads.thread(tx, house, number, Reading.ACCOUNT if own else Reading.LINK, now)
         stored = order_store.order(tx, number)
+        remedies = remedy_desk.for_customer(tx, number, house.policy, now)
     assert stored is not None, "answered a moment ago"
     return page(
         request, "order.html", order=answer, items=fold(answer.timeline), zone=stored.zone,
         contacts=of_customer(request, house, thread), speaks=own or reader.who is None,
+        remedies=remedies, link=request.query_params.get("link", "")[:128],
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from starlette.routing import Match
 
 from server.refusal import Refusal
+from server.rules.remedy_money import amount_words
 from server.service.refusals import refuse
 from server.web.auth import caller_of
 from server.web.deps import house_of
@@ -63,6 +64,12 @@ def _token(context: Context) -> Markup:
     return Markup('<input type="hidden" name="csrf" value="{}">').format(context["csrf"])
 
 
+def _money(of: Any) -> str:
+    """An amount with its currency: of a remedy, a payment, an order of a run, or a pair with these two names."""
+    pair = of if isinstance(of, dict) else {"amount_minor": of.amount_minor, "currency": of.currency}
+    return amount_words(pair["amount_minor"], pair["currency"])
+
+
 def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
@@ -73,6 +80,7 @@ def _environment() -> Environment:
     )
     made.globals.update(token=_token)
     made.filters.update(moment=_moment, clock=_clock, due=_due, said=lambda word: str(word).replace("_", " "))
+    made.filters.update(money=_money)
     return made
 
 
@@ -109,7 +117,7 @@ def go(to: str, done: str = "") -> RedirectResponse:
     return answer
 
 
-async def _form(request: Request) -> dict[str, str]:
+async def form_of(request: Request) -> dict[str, str]:
     """The fields of a form that one of our pages showed to this reader. Refusals: csrf.
 
     A signed-in reader's form carries the token of the session. Browsers also say where a form stood: a page of
@@ -149,7 +157,7 @@ async def _read_form(request: Request, *, files: int) -> Uploaded:
 
 
 # Stands behind the declaration of who may call: that one has found out who is asking.
-Form = Annotated[dict[str, str], Depends(_form)]
+Form = Annotated[dict[str, str], Depends(form_of)]
 FormWithFile = Annotated[Uploaded, Depends(_form_with_file)]
 
 

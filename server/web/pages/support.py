@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from server.rules.findings.finding import Finding, Rule, Severity
 from server.rules.privacy import Viewer
-from server.service import answers, find, gateway_health, tag_life, threads, viewing
+from server.service import answers, find, gateway_health, remedies, tag_life, threads, viewing
 from server.service.ingest_health import ingest_health
 from server.web.api.models import NumberInPath, Serial
 from server.web.auth import Staff
@@ -45,11 +45,12 @@ def case(request: Request, number: NumberInPath, house: TheHouse, who: Staff, so
         answer = answers.for_staff(tx, number, house.policy, Viewer(who.role), now)
         thread = threads.thread(tx, house, number, threads.Reading.STAFF, now)
         ingest = ingest_health(tx)
+        offer = remedies.offered(tx, number, who.role, house.policy, now)
         desk = around(tx, who, answer, source, house.dice(8).hex(), house.policy, now)
     findings, items = merged(answer.findings), fold(desk.rows)
     return page(
         request, "case.html", order=answer, findings=findings, items=items, desk=desk, ingest=ingest,
-        contacts=of_case(house, thread),
+        contacts=of_case(house, thread), remedies=offer,
     )  # fmt: skip
 
 

@@ -20,6 +20,8 @@ SIGNED_IN = OWNER | STAFF
 EVERYBODY = SIGNED_IN | {"anonymous"}
 AUDITORS = STAFF - {"agent"}
 SPEAKERS = STAFF - OPERATOR
+GRANTING = SPEAKERS
+PAYING = {"supervisor", "finance"}
 
 TABLE: dict[str, set[str]] = {
     "POST /api/v1/session": EVERYBODY,
@@ -78,6 +80,20 @@ TABLE: dict[str, set[str]] = {
     "POST /api/v1/mail-in/{no}/settle": STAFF,
     "POST /api/v1/mail-in/{no}/drop": STAFF,
     "GET /api/v1/service": EVERYBODY,
+    # Remedies
+    "GET /api/v1/orders/{number}/remedies": STAFF,
+    "POST /api/v1/orders/{number}/remedies": GRANTING,
+    "GET /api/v1/orders/{number}/customer/remedies": SIGNED_IN,  # and whoever has a link to it
+    "POST /api/v1/orders/{number}/customer/refund": OWNER,  # and whoever has a link to it; staff do not ask for them
+    "GET /api/v1/remedies": STAFF,
+    "POST /api/v1/remedies/paid": PAYING,
+    "POST /api/v1/remedies/{no}/grant": GRANTING,
+    "POST /api/v1/remedies/{no}/withdraw": GRANTING,
+    "POST /api/v1/remedies/{no}/retry": GRANTING,
+    "POST /api/v1/remedy-runs": GRANTING,
+    "GET /api/v1/remedy-runs/{no}": STAFF,
+    "POST /api/v1/remedy-runs/{no}/approve": GRANTING,
+    "POST /api/v1/remedy-runs/{no}/withdraw": GRANTING,
     "GET /api/v1/find": STAFF,
     "GET /api/v1/support/orders": STAFF,
     "GET /api/v1/support/tags/{serial}": STAFF,
@@ -169,6 +185,18 @@ PAGES: dict[str, set[str]] = {
     "GET /s/findings": STAFF,
     "GET /s/promises": STAFF,
     "GET /s/audit": AUDITORS,
+    # Remedies
+    "GET /s/remedies": STAFF,
+    "POST /s/order/{number}/remedies": GRANTING,
+    "POST /s/remedies/paid": PAYING,
+    "POST /s/remedies/{no}/grant": GRANTING,
+    "POST /s/remedies/{no}/withdraw": GRANTING,
+    "POST /s/remedies/{no}/retry": GRANTING,
+    "POST /s/remedies/runs": GRANTING,
+    "GET /s/remedies/runs/{no}": STAFF,
+    "POST /s/remedies/runs/{no}/approve": GRANTING,
+    "POST /s/remedies/runs/{no}/withdraw": GRANTING,
+    "POST /o/{number}/refund": OWNER,  # and whoever has a link to it
 }
 # Starlette's own, without a declaration, for everybody: the API's description, scripts and styles.
 PLAIN = {"GET /api/v1/openapi.json", "ANY /static"}
@@ -203,6 +231,9 @@ BODIES = {
     "POST /api/v1/mail-in/{no}/settle": {"order": "T-1"},
     "POST /api/v1/orders/{number}/messages/preview": {"text": "x"},
     "POST /api/v1/orders/{number}/messages": {"text": "x", "key": "x"},
+    "POST /api/v1/orders/{number}/remedies": {"action": "full_refund"},
+    "POST /api/v1/remedies/paid": {"key": "x"},
+    "POST /api/v1/remedy-runs": {"key": "x", "action": "full_refund", "cause": "x", "customer_text": "x"},
     "POST /api/v1/gateways": {"gateway": "x y", "gateway_class": "crowd"},
     "POST /api/v1/sites": {"site": "x y", "name": "x", "zone": "UTC", "lat": 0, "lon": 0},
 }

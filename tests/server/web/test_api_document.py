@@ -8,13 +8,14 @@ from pathlib import Path
 from server.rules.payloads import PAYLOAD_OF
 from server.service.refusals import WORDS, refuse
 from server.web.errors import status_of
-from tests.server.web.test_access import EVERYBODY, SIGNED_IN, STAFF, TABLE
+from tests.server.web.test_access import EVERYBODY, OWNER, SIGNED_IN, STAFF, TABLE
 
 WORD = {
     "everybody": EVERYBODY,
     "whoever is signed in": SIGNED_IN,
     "staff": STAFF,
     "the order's customer, staff": SIGNED_IN,
+    "the order's customer": OWNER,
     "this machine, operator": {"operator"},
 }
 
