@@ -14,9 +14,11 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from server.cli.common import AsJson, err, read_file, say, show
 from server.refusal import Refusal, invalid
 from server.rules.policy import PROFILES, VERSIONS, Policy
+from server.rules.remedy_runs import Member
 from server.rules.story.reader import Story, StoryError, story_of
 from server.rules.story.replay import Fired, Replay
 from server.rules.story.replay import replay as play
+from server.rules.story.run import Played
 
 COLUMNS: Final = ("since", "until", "rule", "unit", "severity", "before the customer wrote", "why")
 # A story of two months has some ten thousand bytes.
@@ -40,11 +42,23 @@ def replay(
     except StoryError as wrong:
         raise _unreadable(file, wrong) from None
     show(COLUMNS, [_row(story, each) for each in played.fired], as_json)
+    if played.run:
+        say(_told(played.run))
     for failure in played.failures:
         say(f"✗ {failure}")
     if played.failures:
         raise typer.Exit(1)
     say(f"✓ Story {story.id}: everything came as it had to.")
+
+
+def _told(run: Played) -> str:
+    """What a run over many orders did, in a sentence."""
+    paid, told = sum(run.paid.values()), sum(run.told.values())
+    out = sum(each.state is Member.LEFT_OUT for each in run.preview)
+    return (
+        f"The run: {len(run.preview)} orders previewed, {out} left out, approved {run.approvals} time(s), "
+        f"killed {run.kills} time(s); {paid} refunds, {told} notices."
+    )
 
 
 def _read(file: Path) -> Story:

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from server.rules.authority import Action, Role
 from server.rules.facts import (
     Act,
     ActKind,
@@ -34,6 +35,7 @@ from server.rules.facts import (
 )
 from server.rules.payload_json import PayloadError, payload_from
 from server.rules.schedule import Pickup, Service
+from server.rules.story.run import StoryRun, orders_of
 
 # From hearing to storing in a healthy system.
 ON_TIME: Final = timedelta(seconds=40)
@@ -56,6 +58,7 @@ class Story:
     expect: Mapping[str, Any]
     begins_at: datetime
     ends_at: datetime
+    run: StoryRun | None = None
 
     def at(self, local: datetime) -> datetime:
         """A local time of the story in UTC."""
@@ -113,7 +116,19 @@ class _Reader:
             ),
             healthy=tuple(Healthy(g["id"], begins_at) for g in raw.get("gateway", ())),
         )
-        return Story(raw["story"]["id"], self.zone, facts, raw["expect"], begins_at, self.ends_at)
+        run = self.run(raw["run"], facts) if "run" in raw else None
+        return Story(raw["story"]["id"], self.zone, facts, raw["expect"], begins_at, self.ends_at, run)
+
+    def run(self, raw: Mapping[str, Any], like: OrderFacts) -> StoryRun:
+        return StoryRun(
+            name=raw["name"],
+            action=Action(raw["action"]),
+            at=self.utc(raw["at"]),
+            approved_as=Role(raw["approved_as"]),
+            killed_after=tuple(raw["killed_after"]),
+            orders=orders_of(like, raw["others"]),
+            expect={"refunded": raw["refunded"], "total_minor": raw["total_minor"]},
+        )
 
     def order(self) -> Order:
         raw = self.raw["order"]

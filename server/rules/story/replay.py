@@ -16,6 +16,7 @@ from server.rules.findings.finding import Finding
 from server.rules.payloads import Contact
 from server.rules.policy import Policy
 from server.rules.story.reader import Story, StoryError
+from server.rules.story.run import Played, failures, play
 from server.rules.weigh import Weighing, weigh
 
 # Far above any story: next moments to look that lead nowhere would be a bug of a rule.
@@ -45,6 +46,7 @@ class Replay:
     fired: tuple[Fired, ...]
     failures: tuple[str, ...]
     at_end: Weighing
+    run: Played | None = None
 
 
 def replay(story: Story, policy: Policy, looked: Callable[[datetime], None] = lambda _: None) -> Replay:
@@ -53,8 +55,11 @@ def replay(story: Story, policy: Policy, looked: Callable[[datetime], None] = la
     for weighing in looks(story, policy):
         weighings.append(weighing)
         looked(weighing.as_of)
-    at_end = weighings[-1]
-    return Replay(_fired(story, weighings), tuple(_failures(story, weighings)), at_end)
+    at_end, failed = weighings[-1], list(_failures(story, weighings))
+    played = play(story.run, policy) if story.run else None
+    if story.run and played:
+        failed += failures(story.run, played)
+    return Replay(_fired(story, weighings), tuple(failed), at_end, played)
 
 
 def looks(story: Story, policy: Policy) -> Iterator[Weighing]:
