@@ -233,14 +233,16 @@ def _log(tx: Connection, who: Caller, what: str, no: int, now: datetime) -> None
 def run_on(shop: Shop, no: int) -> Iterator[Progress]:
     """Go on with an approved run, order by order, from wherever it was; yields how far it is after each.
 
-    It may be killed at any moment and gone on with by anybody, also by two at once. Refusals: run_unknown, run_not_yet.
+    It may be killed at any moment and gone on with by anybody, also by two at once.
+    Refusals: run_unknown, run_not_yet, run_settled.
     """
     with transaction(shop.engine) as tx:
         run = store.by_no(tx, no)
         if run is None:
             raise refuse("run_unknown", no=no, reference=str(no))
-        now = shop.clock()
-        if run.state is not RunState.DONE and (run.not_before is None or run.not_before > now):
+        if run.state is RunState.WITHDRAWN:
+            raise refuse("run_settled", state=run.state, reference=str(no))
+        if run.not_before is None or run.not_before > shop.clock():
             until = f"{run.not_before:%Y-%m-%d %H:%M} UTC" if run.not_before else "it is approved"
             raise refuse("run_not_yet", until=until, reference=str(no))
     while True:

@@ -102,6 +102,8 @@ def test_a_run_can_be_taken_back_until_it_starts(town: Town) -> None:
         assert withdraw(tx, boss, made.run.no, SOLO, now).state is RunState.WITHDRAWN
     town.wait(hours=1)
     assert sweep_remedies(shop) == {}
+    with pytest.raises(Refusal, check=lambda r: r.code == "run_settled"):
+        list(run_on(shop, made.run.no))
     assert payments.asked == []
 
 
