@@ -341,6 +341,11 @@ def unasked(
 _UNASKED: Final = {Action.FULL_REFUND: ("R-03", "R-21"), Action.REFUND_SERVICE_FEE: ("R-09",)}
 
 
+def anything_owed(weighing: Weighing) -> bool:
+    """True if `unasked` may find something: asked of every order, so it looks at the findings alone."""
+    return any(_owed(finding) for finding in weighing.findings)
+
+
 def _owed(finding: Finding) -> bool:
     """The limit is over, the condition of a keep lapsed, or a service was not used."""
     return finding.rule.id in ("R-03", "R-09") or (finding.rule.id == "R-21" and finding.severity is Severity.CRITICAL)

@@ -202,7 +202,8 @@ def weighing(tx: Connection, number: str, policy: Policy, now: datetime) -> tupl
     weighings.hold(tx, number)
     facts = collect(tx, number, policy, now)
     weighed = weigh(facts, policy, now)
-    unasked = bool(remedies.unasked(facts, weighed, policy, taken(tx, number)))
+    owed = remedies.anything_owed(weighed)
+    unasked = owed and bool(remedies.unasked(facts, weighed, policy, taken(tx, number)))
     waits_since = weighed.reply.since if weighed.reply else None
     as_json = msgspec.to_builtins(weighed)
     keep = StoredWeighing(number, now, _version(policy), weighed.next_look_at, as_json, waits_since, unasked)

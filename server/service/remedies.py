@@ -19,7 +19,7 @@ from server.rules.payload_json import payload_to
 from server.rules.payloads import Quote
 from server.rules.policy import Policy
 from server.rules.remedies import Remedy, not_faster, remedies_of, unasked
-from server.rules.remedy_life import LABELS, MONEY, OPEN, State, may_follow, may_withdraw, undo_time
+from server.rules.remedy_life import LABELS, MONEY, OPEN, State, may_withdraw, undo_time
 from server.rules.remedy_money import amount_words
 from server.rules.weigh import Weighing
 from server.service import answers
@@ -27,7 +27,7 @@ from server.service.caller import Caller
 from server.service.orders import Said, state
 from server.service.ports import PortError, Ports
 from server.service.refusals import refuse
-from server.store import acts, audit, orders
+from server.store import acts, audit, orders, weighings
 from server.store import remedies as store
 from server.store.acts import NewAct
 from server.store.audit import Entry
@@ -222,7 +222,7 @@ def grant(tx: Connection, who: Caller, no: int, policy: Policy, now: datetime) -
     remedy = _held(tx, no)
     if remedy.state in (State.GRANTED, State.BOOKED, State.DONE):
         return remedy
-    if not may_follow(remedy.state, State.GRANTED) or remedy.state is not State.PROPOSED:
+    if remedy.state is not State.PROPOSED:
         raise refuse("remedy_settled", state=remedy.state, reference=str(no))
     permission = may(who.role, remedy.action, remedy.amount_minor, policy.profile)
     if not permission.allowed:
@@ -296,6 +296,7 @@ def withdraw(tx: Connection, who: Caller, no: int, reason: str, now: datetime) -
         raise refuse("remedy_too_late", state=remedy.state, reference=str(no))
     done = store.change(tx, no, state=str(State.WITHDRAWN), ended_at=now, due_at=None, error=reason or None)
     _log(tx, who, "remedy_withdrawn", done, now)
+    weighings.mark_stale(tx, [remedy.order_number])  # what is owed unasked may be queued again
     return done
 
 

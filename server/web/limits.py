@@ -53,6 +53,7 @@ RATES: Final[Mapping[str, Rate]] = {
     "bad_signature": Rate(60, 600),  # a secret that was changed on one side only; nobody guesses an HMAC
     "preview": Rate(60, 60),  # each weighs the order several times
     "message": Rate(60, 600),  # each sends a mail
+    "run_preview": Rate(20, 600),  # each may weigh a thousand orders
     "refund_ask": Rate(10, 600),  # asked twice it is one, but each asking weighs an order
 }
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 from typer.testing import CliRunner, Result
 
 from server import wiring
@@ -19,7 +20,7 @@ from tests.server.web.town import Town
 
 
 @pytest.fixture
-def town(engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Town:  # type: ignore[no-untyped-def]
+def town(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Town:
     """The town, at whose machine somebody sits; its clock is the commands' clock."""
     made = Town(engine)
     monkeypatch.setenv("HEARSIGHT_DATABASE_URL", url_of(engine))

@@ -15,7 +15,7 @@ from server.service.remedy_runs import ORDERS_MAX, RunAnswer, RunAsk
 from server.store.remedy_runs import StoredRun
 from server.web.api.models import Body, OrderNumber, refusals
 from server.web.auth import Staff, only
-from server.web.deps import TheHouse
+from server.web.deps import Rates, TheHouse
 
 router = APIRouter(prefix="/remedy-runs", tags=["remedies"])
 Granting = Annotated[Caller, Depends(only(*GRANTING))]
@@ -42,10 +42,13 @@ class RunIn(Body):
 @router.post(
     "",
     status_code=201,
-    responses=refusals(*_STAFF, "run_action", "run_orders", "run_conflict", "cohort_unknown", "order_unknown"),
+    responses=refusals(
+        *_STAFF, "run_action", "run_orders", "run_conflict", "cohort_unknown", "order_unknown", "too_many"
+    ),
 )
-def preview(body: RunIn, house: TheHouse, who: Granting) -> RunAnswer:
+def preview(body: RunIn, house: TheHouse, rates: Rates, who: Granting) -> RunAnswer:
     """Who would get how much, who would not and why. Nothing is done; the same key is one run."""
+    rates.take("run_preview", f"account {who.account_no}")
     ask = RunAsk(
         body.key, body.action, body.cause, body.customer_text, tuple(body.orders), body.cohort, body.rule
     )  # fmt: skip

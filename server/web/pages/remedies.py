@@ -80,8 +80,9 @@ def paid(house: TheHouse, who: Paying, fields: Form) -> Response:
 
 
 @router.post("/s/remedies/runs")
-def preview(house: TheHouse, who: Granting, fields: Form) -> Response:
+def preview(house: TheHouse, rates: Rates, who: Granting, fields: Form) -> Response:
     """Make a preview; nothing is done by it."""
+    rates.take("run_preview", f"account {who.account_no}")
     cohort = fields.get("cohort", "")
     cause, text = fields.get("cause", "")[:500], fields.get("customer_text", "")[:2000]
     if not cause or not text:

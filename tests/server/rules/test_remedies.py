@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +31,7 @@ def back(minor: int, service: str = "", slot: int | None = None) -> Statement:
     return say(StatementKind.REFUNDED, at("Tue 09:00"), payment, ref=f"back{slot}", slot=slot, source=Source.SYSTEM)
 
 
-def of(case: OrderFacts, role: Role = Role.AGENT, *taken: Taken, now=LATE) -> dict[Action, Remedy]:  # type: ignore[no-untyped-def]
+def of(case: OrderFacts, role: Role = Role.AGENT, *taken: Taken, now: datetime = LATE) -> dict[Action, Remedy]:
     """The first remedy of each kind."""
     found: dict[Action, Remedy] = {}
     for each in remedies_of(case, judge(case, now), SOLO, role, taken):

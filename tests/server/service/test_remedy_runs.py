@@ -13,6 +13,7 @@ from sqlalchemy import Engine, func, select
 
 from server.refusal import Refusal
 from server.rules.authority import Action, Role
+from server.rules.facts import Source, StatementKind
 from server.rules.policy import SOLO, TEAM
 from server.rules.remedy_runs import Member, RunState
 from server.service import answers
@@ -21,10 +22,12 @@ from server.service.ports import HouseLabels, HousePayments, Ports, Refund
 from server.service.remedies import Ask, propose
 from server.service.remedy_runs import RunAnswer, RunAsk, answer, approve, preview, run_on, withdraw
 from server.service.remedy_work import Shop
-from server.store import db
-from server.store.tables import house_payments, remedies
+from server.store import cohorts, db
+from server.store.tables import house_labels, house_payments, remedies
+from server.sweep.cohorts import sweep_cohorts
+from server.sweep.orders import sweep_orders
 from server.sweep.remedies import sweep_remedies
-from tests.server.service.remedy_town import leave, letters, place, refunded, shop_of, somebody
+from tests.server.service.remedy_town import leave, letters, place, refunded, say, shop_of, somebody
 from tests.server.web.town import Town
 
 TEXT = "We gave the wrong day for the event, so your entry is paid back."
@@ -162,6 +165,32 @@ def test_a_cohort_is_asked_for_by_its_number_or_its_rule(town: Town) -> None:
             answers.weighing(tx, number, SOLO, now)
     made = look(town, boss, ask(rule="R-03"))
     assert [entry.order for entry in made.entries] == ["T-1"]
+
+
+def test_a_cohort_is_put_right_unasked(town: Town) -> None:
+    """Story T's happy ending: one person's bench swallowed six parcels; nobody has to write in."""
+    late = tuple(f"LATE-{n}" for n in range(6))
+    for number in late:
+        place(town, number, days_ago=10)
+        say(town, number, StatementKind.PACKED, Source.WAREHOUSE)
+    for n in range(18):
+        place(town, f"FINE-{n}", days_ago=0)
+    sweep_orders(town.engine, SOLO, lambda: town.now, 100)
+    assert sweep_cohorts(town.engine, SOLO, town.now) == 6
+    with town.house.work() as (tx, _):
+        found = next(each for each in cohorts.living(tx) if each.cohort.rule == "R-02")
+    boss = somebody(town, Role.SUPERVISOR)
+    reship = RunAsk("bench 3", Action.EXPRESS_RESHIP, "one bench", "We forgot your parcel.", cohort=found.no)
+    made = look(town, boss, reship)
+    assert ([each.order for each in made.entries], made.totals) == (list(late), {})
+    with town.house.work() as (tx, now):
+        approve(tx, boss, made.run.no, SOLO, now)
+    town.wait(seconds=SOLO.undo_s)
+    shop, _ = shop_of(town)
+    sweep_remedies(shop)
+    assert letters(town) == dict.fromkeys(late, 1)
+    with town.house.work() as (tx, _):
+        assert tx.execute(select(func.count()).select_from(house_labels)).scalar_one() == 6
 
 
 # --- Killed ----------------------------------------------------------------------------------------------------
