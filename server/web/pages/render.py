@@ -19,8 +19,11 @@ from markupsafe import Markup
 from starlette.routing import Match
 
 from server.refusal import Refusal
+from server.rules import authority
+from server.rules.authority import Role
 from server.rules.remedy_money import amount_words
 from server.service.refusals import refuse
+from server.store.remedies import StoredRemedy
 from server.web.auth import caller_of
 from server.web.deps import house_of
 from server.web.pages import words
@@ -64,6 +67,11 @@ def _token(context: Context) -> Markup:
     return Markup('<input type="hidden" name="csrf" value="{}">').format(context["csrf"])
 
 
+def _may_grant(role: Role, remedy: StoredRemedy) -> bool:
+    """True if the role may agree to a remedy that waits; a button that only refuses helps nobody."""
+    return authority.may(role, remedy.action, remedy.amount_minor).allowed
+
+
 def _money(of: Any) -> str:
     """An amount with its currency: of a remedy, a payment, an order of a run, or a pair with these two names."""
     pair = of if isinstance(of, dict) else {"amount_minor": of.amount_minor, "currency": of.currency}
@@ -78,7 +86,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals.update(token=_token)
+    made.globals.update(token=_token, may_grant=_may_grant, who_grants=authority.who)
     made.filters.update(moment=_moment, clock=_clock, due=_due, said=lambda word: str(word).replace("_", " "))
     made.filters.update(money=_money)
     return made

@@ -68,6 +68,10 @@ def test_the_api_asks_grants_and_takes_back(town: Town) -> None:
     asked = agent.post("/orders/T-1/remedies", {"action": "full_refund", "reason": "asked twice"})
     assert asked["state"] == "proposed"
     agent.refused("POST", f"/remedies/{asked['no']}/grant", 403, "remedy_not_yours")
+    button = f'action="/s/remedies/{asked["no"]}/grant"'
+    assert button not in page(town, agent, "/s/remedies"), "a button that only refuses helps nobody"
+    assert "Waits for: agent up to 100.00, lead" in page(town, agent, "/s/remedies")
+    assert button in page(town, lead, "/s/remedies")
     assert lead.post(f"/remedies/{asked['no']}/grant")["state"] == "granted"
     assert [r["no"] for r in agent.get("/remedies")["remedies"]] == [asked["no"]]
     assert agent.post(f"/remedies/{asked['no']}/withdraw")["state"] == "withdrawn"
