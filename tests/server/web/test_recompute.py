@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from server.cli import recompute as command
+from server import wiring
 from server.cli.app import main
+from server.service import recompute
 from server.store.db import transaction, url_of
 from tests.server.web.town import Town, order, said
 
@@ -24,7 +25,7 @@ def shop(town: Town, monkeypatch: pytest.MonkeyPatch) -> Town:
     gone = said("gone", "dispatched", town.now - timedelta(days=3), "staff")
     who.post("/orders/A-2/statements", {"statements": [gone]})
     monkeypatch.setenv("HEARSIGHT_DATABASE_URL", url_of(town.engine))
-    monkeypatch.setattr(command.wiring, "clock", lambda: town.now)
+    monkeypatch.setattr(wiring, "clock", lambda: town.now)
     return town
 
 
@@ -77,14 +78,14 @@ def test_stopped_it_says_how_to_go_on_and_goes_on(
     shop: Town, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = told(capsys, "--set", "handling_bd=30")
-    real = command.service.order
+    real = recompute.order
 
     def interrupted(tx: Any, number: str, *more: Any) -> Any:
         if number == "A-2":
             raise KeyboardInterrupt
         return real(tx, number, *more)
 
-    monkeypatch.setattr(command.service, "order", interrupted)
+    monkeypatch.setattr(recompute, "order", interrupted)
     with pytest.raises(SystemExit) as ended:
         main(["recompute", "--json", "--set", "handling_bd=30"])
     out = capsys.readouterr()
@@ -92,7 +93,7 @@ def test_stopped_it_says_how_to_go_on_and_goes_on(
     first = json.loads(out.out)
     assert (first["judged"], first["stopped"], first["after"]) == (1, True, "A-1")
     assert f"--at {shop.now:%Y-%m-%dT%H:%M:%S} --after A-1" in out.err
-    monkeypatch.setattr(command.service, "order", real)
+    monkeypatch.setattr(recompute, "order", real)
     shop.wait(days=1)
     at = first["as_of"].removesuffix("Z")
     rest = told(capsys, "--set", "handling_bd=30", "--at", at, "--after", first["after"])
