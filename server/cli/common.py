@@ -36,11 +36,12 @@ def settings() -> Settings:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One transaction with its moment."""
+    """One transaction with its moment; `engine` for what must not be part of it."""
 
     tx: Connection
     now: datetime
     settings: Settings
+    engine: Engine
 
 
 @contextmanager
@@ -61,7 +62,7 @@ def database() -> Iterator[tuple[Engine, Settings]]:
 def work() -> Iterator[Work]:
     """One transaction for one command."""
     with database() as (engine, told), transaction(engine) as tx:
-        yield Work(tx, wiring.clock(), told)
+        yield Work(tx, wiring.clock(), told, engine)
 
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[Any]], as_json: bool) -> None:

@@ -17,7 +17,8 @@ from server.rules.policy import PROFILES, Policy
 from server.service import accounts, desk_lists, messages, people
 from server.service.caller import Caller
 from server.service.desk_lists import When
-from server.service.messages import Preview
+from server.service.messages import Out, Preview
+from server.service.ports import house_ports_of
 from server.service.refusals import refuse
 
 After = Annotated[str, typer.Option(help="`next` of the page before.")]
@@ -81,8 +82,8 @@ def say(
         if send:
             if not key:
                 raise invalid("key_missing", "A message that is sent needs a name of its own.", "Add --key.")
-            url = at.settings.base_url
-            messages.send(at.tx, caller, number, draft, key, reason, _policy(at), url, at.now, via="cli")
+            out = Out(at.settings.base_url, house_ports_of(at.engine, at.settings))
+            messages.send(at.tx, caller, number, draft, key, reason, _policy(at), out, at.now, via="cli")
             print("Sent.")
             return
         looked = messages.preview(at.tx, caller, number, draft, _policy(at), at.now)

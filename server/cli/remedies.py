@@ -26,7 +26,6 @@ from server.service.remedy_runs import RunAnswer, RunAsk
 from server.service.remedy_work import Shop
 from server.settings import Settings
 from server.store import accounts
-from server.store.db import transaction
 from server.store.remedies import StoredRemedy
 
 As = Annotated[str, typer.Option("--as", help="E-mail address of the account whose role grants it; it is logged.")]
@@ -82,11 +81,9 @@ def ask(
 ) -> None:
     """Ask for a remedy, and grant it if the role may; asked twice it is one."""
     wanted = Ask(action, reason, tuple(unit or ()), amount_minor, "", although_slow)
-    with database() as (engine, told), transaction(engine) as tx:
-        policy = PROFILES[told.policy_profile]
-        ports = house_ports_of(engine, told)
-        done = remedies.take(tx, _caller(tx, who), number, wanted, ports, policy, wiring.clock())
-    _tell(done)
+    with work() as at:
+        policy, ports = PROFILES[at.settings.policy_profile], house_ports_of(at.engine, at.settings)
+        _tell(remedies.take(at.tx, _caller(at.tx, who), number, wanted, ports, policy, at.now))
 
 
 def grant(no: No, who: As) -> None:

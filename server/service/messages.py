@@ -1,6 +1,6 @@
 """Messages to an order's customer: looked at before they go out, sent once, and written down as what they are.
 
-A letter, the statements it makes and the remedy it grants are one transaction. What evidence denies is not sent; a
+A letter, what it states and the remedy that goes with it are one transaction. What evidence denies is not sent; a
 warning may be answered with a reason, which is kept. Customers read the shop's words and no name of its people.
 """
 
@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from server.rules.authority import Action, may
 from server.rules.authority import who as who_may
 from server.rules.drafts import Draft, Part, Sender, parts
-from server.rules.facts import ActKind, OrderFacts, Source
+from server.rules.facts import OrderFacts, Source
 from server.rules.inserts import OnFile
 from server.rules.objections import Checked, Objection, check
 from server.rules.payload_json import payload_to
@@ -25,13 +25,15 @@ from server.rules.policy import Policy
 from server.rules.promise_templates import TEMPLATES, due_of
 from server.rules.promises import CONDITIONS
 from server.rules.weigh import weigh
-from server.service import answers, letters
+from server.service import answers, letters, remedies
 from server.service import orders as ledger
 from server.service.caller import Caller
+from server.service.house import House
 from server.service.orders import Recorded, Said
+from server.service.ports import Ports, house_ports_of
 from server.service.refusals import refuse
-from server.store import acts, audit, orders, statements
-from server.store.acts import NewAct
+from server.service.remedies import Ask
+from server.store import audit, orders, statements
 from server.store.audit import Entry
 from server.store.orders import StoredOrder
 
@@ -62,6 +64,19 @@ class Preview:
     promises: tuple[Promised, ...]
     stopped: bool
     needs_reason: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """By what a message leaves: the address in its link, and the ports of a remedy that goes with it."""
+
+    base_url: str
+    ports: Ports
+
+
+def out_of(house: House) -> Out:
+    """Those of this process."""
+    return Out(house.settings.base_url, house_ports_of(house.engine, house.settings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +123,14 @@ def send(
     key: str,
     reason: str,
     policy: Policy,
-    base_url: str,
+    out: Out,
     now: datetime,
     via: str = "api",
 ) -> Sent:
     """Send a message once: the same key with the same contents is one message.
 
     Refusals: order_unknown, slot_unknown, not_yours, promise_repeated, promise_without_due, message_stopped,
-    message_needs_reason, statement_conflict.
+    message_needs_reason, statement_conflict, and those of `remedies.take` for the remedy that goes with it.
     """
     if not orders.lock(tx, number):
         raise refuse("order_unknown", number=number, reference=number)
@@ -127,8 +142,9 @@ def send(
     _let_go(checked, reason, number)
     given = ledger.state(tx, number, _said(draft, key, who, via, now, who.zone), who.role, now)
     if draft.remedy is not None:
-        _grant(tx, who, number, draft.remedy, key, now)
-    letters.write_customer(tx, number, checked.letter, f"message:{number}:{key}", base_url, now)
+        ask = Ask(draft.remedy, reason=reason, key=_key(key, "remedy"))
+        remedies.take(tx, who, number, ask, out.ports, policy, now)
+    letters.write_customer(tx, number, checked.letter, f"message:{number}:{key}", out.base_url, now)
     detail: dict[str, Any] = {"key": key, "statements": [each.id for each in given]}
     if checked.objections:
         detail |= {"objections": sorted({each.code for each in checked.objections}), "reason": reason.strip()}
@@ -209,10 +225,3 @@ def _again(tx: Connection, who: Caller, number: str, key: str, said: list[Said],
         raise refuse("statement_conflict", key=key, reference=key)
     given: tuple[Recorded, ...] = ledger.state(tx, number, said, who.role, now)
     return tuple(each.id for each in given)
-
-
-def _grant(tx: Connection, who: Caller, number: str, remedy: Action, key: str, now: datetime) -> None:
-    """Write down that the remedy is authorised: the promise that goes with it rests on that."""
-    payload = {"action": str(remedy), "text": f"{remedy.replace('_', ' ')}, with message {key}"}
-    act = NewAct(ActKind.REMEDY_AUTHORISED, now, None, who.email, order_number=number, payload=payload)
-    acts.add(tx, act, now)

@@ -11,7 +11,7 @@ from pydantic import Field
 from server.rules.facts import Slot
 from server.service import checkout
 from server.service.checkout import ShipByAnswer
-from server.web.api.models import Body, Line, Moment, refusals
+from server.web.api.models import Body, Line, Moment, example, refusals
 from server.web.auth import Staff
 from server.web.deps import TheHouse
 
@@ -33,6 +33,12 @@ class CartLineIn(Body):
 
 class CartIn(Body):
     """A cart as it would be ordered: which of our sites fulfils it, under which law or custom it is sold, and when."""
+
+    model_config = example(
+        site="main",
+        profile="us_ftc",
+        lines=[{"slots": [{"lead_time_bd": 10}, {}]}],
+    )
 
     site: Annotated[str, Field(min_length=1, max_length=32, examples=["wh-east"])]
     profile: Annotated[str, Field(max_length=32, examples=["us_ftc"])] = "standard"

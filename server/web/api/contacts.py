@@ -16,7 +16,7 @@ from server.service.mail_in import Received, WaitingMail
 from server.service.orders import Recorded
 from server.service.refusals import refuse
 from server.service.threads import WAITING_MAX, Reading, Thread, Waiting
-from server.web.api.models import Body, Done, Line, NumberInPath, refusals
+from server.web.api.models import Body, Done, Line, NumberInPath, example, refusals
 from server.web.auth import Customer, Operator, OrderReader, Staff
 from server.web.deps import Rates, TheHouse
 
@@ -34,6 +34,12 @@ class ContactIn(Body):
     call its `outcome`, and one line as `text`.
     """
 
+    model_config = example(
+        key="form-7f3a",
+        text="Where is it? It should have been here on Friday.",
+        wants="answer",
+    )
+
     key: Annotated[str, Field(min_length=1, max_length=KEY_MAX, examples=["7f1c0a"])]
     text: Annotated[str, Field(max_length=TEXT_MAX, examples=["Where is my tag?"])] = ""
     wants: Literal["answer", "supervisor", "not_received", "gift"] = "answer"
@@ -50,12 +56,23 @@ class ContactIn(Body):
 class ReportIn(Body):
     """Whether a way to reach us works. `why` for people: `mailbox_full`, or plain words."""
 
+    model_config = example(
+        works=False,
+        why="mailbox_full",
+    )
+
     works: bool
     why: Annotated[str, Field(max_length=200, examples=["mailbox_full"])] = ""
 
 
 class TextIn(Body):
     """What stands somewhere for everybody to read. `hours` None: it promises no time, which is R-20."""
+
+    model_config = example(
+        place="shop help page",
+        text="We answer within a day.",
+        hours=24,
+    )
 
     place: Annotated[str, Field(min_length=1, max_length=64, examples=["contact page"])]
     text: Annotated[str, Field(min_length=1, max_length=TEXT_MAX, examples=["A person answers within 24 hours."])]
@@ -64,6 +81,10 @@ class TextIn(Body):
 
 class SettleIn(Body):
     """The order that a letter is about."""
+
+    model_config = example(
+        order="T-1001",
+    )
 
     order: Annotated[Line, Field(min_length=1, examples=["T-1001"])]
 

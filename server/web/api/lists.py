@@ -17,7 +17,9 @@ from server.web.deps import TheHouse
 router = APIRouter(tags=["support"])
 _STAFF = ("sign_in_needed", "not_yours", "bad_request")
 RuleId = Annotated[str, Field(pattern="^R-[0-9]{2}$", examples=["R-17"])]
-After = Annotated[str, Field(max_length=80, description="`next` of the page before.")]
+After = Annotated[
+    str, Field(max_length=80, description="`next` of the page before.", examples=["3,2026-11-20T12:00:00+00:00,17"])
+]
 
 
 @router.get("/findings", responses=refusals(*_STAFF))

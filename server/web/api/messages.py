@@ -15,8 +15,8 @@ from server.rules.facts import Source
 from server.rules.payloads import STEPS_SAID, About, Offer, OfferKind, PromiseKind
 from server.service import desk, messages, viewing
 from server.service.desk import Looking, RawStatement
-from server.service.messages import Offered, Preview, Sent
-from server.web.api.models import Body, Line, Moment, NumberInPath, refusals
+from server.service.messages import Offered, Preview, Sent, out_of
+from server.web.api.models import Body, Line, Moment, NumberInPath, example, refusals
 from server.web.auth import Speaker, Staff
 from server.web.deps import Rates, TheHouse
 
@@ -64,6 +64,11 @@ class OfferIn(Body):
 class MessageIn(Body):
     """A message to an order's customer. Inserts such as {carrier_number} are filled while their fact exists."""
 
+    model_config = example(
+        text="{status} You hear from us by {promise_due}.",
+        promises=[{"what": "reply", "due": "2026-11-23T17:00:00-05:00"}],
+    )
+
     text: Annotated[str, Field(max_length=drafts.TEXT_MAX, examples=["{status} You have an answer by {promise_due}."])]
     slot: Annotated[int | None, Field(ge=1, le=5000, description="One unit; without it the whole order.")] = None
     says: Annotated[list[SaysIn], Field(max_length=drafts.SAYS_MAX, default_factory=list)]
@@ -96,6 +101,12 @@ class MessageIn(Body):
 class SendIn(MessageIn):
     """The message, the sender's own name for it (`key`: sending it twice is once), and an answer to warnings."""
 
+    model_config = example(
+        key="m-1",
+        text="{status} You hear from us by {promise_due}.",
+        promises=[{"what": "reply", "due": "2026-11-23T17:00:00-05:00"}],
+    )
+
     key: Annotated[str, Field(min_length=1, max_length=messages.KEY_MAX, pattern="^[A-Za-z0-9._-]+$", examples=["m-1"])]
     reason: Annotated[str, Field(max_length=messages.REASON_MAX)] = ""
 
@@ -120,6 +131,11 @@ def preview(number: NumberInPath, body: MessageIn, house: TheHouse, rates: Rates
         "message_stopped",
         "message_needs_reason",
         "statement_conflict",
+        "remedy_not_yours",
+        "remedy_not_eligible",
+        "remedy_amount",
+        "replacement_no_faster",
+        "port_failed",
         "too_many",
     ),
 )
@@ -127,9 +143,7 @@ def send(number: NumberInPath, body: SendIn, house: TheHouse, rates: Rates, who:
     """Write to the order's customer, once; what the message states and promises is recorded with it."""
     rates.take("message", who.email)
     with house.work() as (tx, now):
-        return messages.send(
-            tx, who, number, body.draft(), body.key, body.reason, house.policy, house.settings.base_url, now
-        )
+        return messages.send(tx, who, number, body.draft(), body.key, body.reason, house.policy, out_of(house), now)
 
 
 @router.get("/promise-templates", responses=refusals(*_STAFF))

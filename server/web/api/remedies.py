@@ -16,7 +16,7 @@ from server.service.remedies import GRANTING, Ask, Offered
 from server.service.remedy_desk import PAYING, CustomersRemedies, Desk
 from server.store.house_ports import LedgerEntry
 from server.store.remedies import StoredRemedy
-from server.web.api.models import Body, Done, Line, NumberInPath, refusals
+from server.web.api.models import Body, Done, Line, NumberInPath, example, refusals
 from server.web.auth import Customer, Staff, only
 from server.web.deps import Address, Rates, TheHouse
 
@@ -34,6 +34,12 @@ class RemedyIn(Body):
     `amount_minor` only where the payments do not say how much it is. `grant`: grant it at once if your role may.
     """
 
+    model_config = example(
+        action="express_reship",
+        reason="It lies on our shelf.",
+        slots=[1],
+    )
+
     action: Annotated[Action, Field(examples=["express_reship"])]
     reason: Annotated[str, Field(max_length=500, examples=["Never left the shelf"])] = ""
     slots: Annotated[
@@ -48,11 +54,19 @@ class RemedyIn(Body):
 class WithdrawIn(Body):
     """Why it is taken back."""
 
+    model_config = example(
+        reason="The parcel was found.",
+    )
+
     reason: Annotated[str, Field(max_length=500, examples=["The parcel was found"])] = ""
 
 
 class PaidIn(Body):
     """Which entry of the ledger was paid."""
+
+    model_config = example(
+        key="T-1001:full_refund:all:1",
+    )
 
     key: Annotated[Line, Field(min_length=1, examples=["T-1001:full_refund:all:1"])]
 

@@ -13,7 +13,7 @@ from server.service.caller import Caller
 from server.service.remedies import GRANTING
 from server.service.remedy_runs import ORDERS_MAX, RunAnswer, RunAsk
 from server.store.remedy_runs import StoredRun
-from server.web.api.models import Body, OrderNumber, refusals
+from server.web.api.models import Body, OrderNumber, example, refusals
 from server.web.auth import Staff, only
 from server.web.deps import Rates, TheHouse
 
@@ -25,6 +25,14 @@ _STAFF = ("sign_in_needed", "not_yours")
 
 class RunIn(Body):
     """Which remedy for which orders: named ones, a cohort's, or those for which a rule's finding is open."""
+
+    model_config = example(
+        key="lettering-november",
+        action="full_refund",
+        cause="The lettering machine was broken.",
+        customer_text="The lettering of your tag failed. Your money goes back; you need not do anything.",
+        orders=["T-1001", "T-1002"],
+    )
 
     key: Annotated[str, Field(min_length=1, max_length=128, examples=["wrong-day-2026-11-21"])]
     action: Annotated[Action, Field(examples=["full_refund"])]

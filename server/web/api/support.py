@@ -57,7 +57,9 @@ def audit(
     subject: Subject,
     house: TheHouse,
     _: Auditor,
-    before: Annotated[int | None, Query(ge=1, le=2**53, description="`no` of the last entry shown.")] = None,
+    before: Annotated[
+        int | None, Query(ge=1, le=2**53, description="`no` of the last entry shown.", examples=[4711])
+    ] = None,
 ) -> tuple[Entry, ...]:
     """Who looked at a thing, and who changed it, newest first, a hundred at a time."""
     with house.work() as (tx, _now):

@@ -11,7 +11,7 @@ from server.refusal import Refusal
 from server.service import messages, viewing
 from server.service.caller import Caller
 from server.service.house import House
-from server.service.messages import Preview
+from server.service.messages import Preview, out_of
 from server.service.refusals import refuse
 from server.store import orders
 from server.web.api.models import NumberInPath
@@ -68,10 +68,10 @@ def look_or_send(
 
 def _send(house: House, who: Caller, number: str, form: Form) -> Refusal | None:
     """None if it went out; else what the preview explains. Other refusals are raised."""
-    draft, url = form.draft(who.zone), house.settings.base_url
+    draft = form.draft(who.zone)
     try:
         with house.work() as (tx, now):
-            messages.send(tx, who, number, draft, form.key, form.reason, house.policy, url, now, via="page")
+            messages.send(tx, who, number, draft, form.key, form.reason, house.policy, out_of(house), now, via="page")
     except Refusal as refusal:
         if refusal.code not in _EXPLAINED:
             raise

@@ -34,9 +34,9 @@ def replying(town: Town, hours: float = 4) -> dict[str, Any]:
     return {"promises": [{"what": "reply", "due": (town.now + timedelta(hours=hours)).isoformat()}]}
 
 
-def placed(town: Town, role: Role = Role.AGENT) -> Somebody:
+def placed(town: Town, role: Role = Role.AGENT, ago: timedelta = timedelta(0)) -> Somebody:
     who = town.staff(role)
-    who.post("/orders", order("T-1", placed_at=town.now.isoformat()))
+    who.post("/orders", order("T-1", placed_at=(town.now - ago).isoformat()))
     return who
 
 
@@ -133,7 +133,8 @@ def test_a_promise_without_a_due_moment_is_refused(town: Town) -> None:
 
 
 def broken_promise(town: Town) -> Somebody:
-    who = placed(town)
+    """In an order that should have left long ago, so that it can be sent again."""
+    who = placed(town, ago=timedelta(days=10))
     who.post("/orders/T-1/messages", message(**replying(town, 1)))
     town.wait(hours=2)
     return who
@@ -146,10 +147,17 @@ def test_a_repeated_promise_forces_a_remedy(town: Town) -> None:
     assert "remedy" in error["do"]
     unable = again | {"remedy": "replace_left_unit"}
     who.refused("POST", "/orders/T-1/messages", 409, "promise_repeated", json=unable)
-    who.post("/orders/T-1/messages", again | {"remedy": "refund_service_fee"})
+    who.refused(
+        "POST", "/orders/T-1/messages", 409, "remedy_not_eligible", json=again | {"remedy": "refund_service_fee"}
+    )
+    assert len(letters(town)) == 1, "a letter and its remedy go together, or not at all"
+    who.post("/orders/T-1/messages", again | {"remedy": "express_reship"})
+    who.post("/orders/T-1/messages", again | {"remedy": "express_reship"})
     with town.house.work() as (tx, _):
         [act] = tx.execute(select(acts)).all()
-    assert (act.kind, act.actor, act.payload["action"]) == ("remedy_authorised", who.email, "refund_service_fee")
+    assert (act.kind, act.actor) == ("remedy_authorised", who.email)
+    [taken] = who.get("/orders/T-1/remedies")["taken"]
+    assert (taken["action"], taken["state"]) == ("express_reship", "granted")
     # Once it is authorised, somebody else may promise as well.
     town.staff().post("/orders/T-1/messages", message("m-3", **replying(town, 5)))
 

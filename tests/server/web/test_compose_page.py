@@ -90,7 +90,7 @@ def test_a_warning_can_be_answered_on_the_page(town: Town) -> None:
 def test_a_promise_from_a_template(town: Town) -> None:
     who = town.staff()
     town.site()
-    who.post("/orders", order("T-1", placed_at=town.now.isoformat(), site="dock"))
+    who.post("/orders", order("T-1", site="dock"))
     case = read(who.client.get("/s/order/T-1", headers=who.headers()))
     assert "Will close itself: A carrier's physical scan" in case
     form = fields(opened(who, "/s/order/T-1/message?template=call_back"))
@@ -104,7 +104,7 @@ def test_a_promise_from_a_template(town: Town) -> None:
     refused = post(who, "send", **second)
     assert refused.status_code == 409
     assert "Stops it (R-18):" in read(refused)
-    assert post(who, "send", **second, remedy="refund_service_fee").status_code == 303
+    assert post(who, "send", **second, remedy="express_reship").status_code == 303
 
 
 def test_a_promise_without_a_due_moment_on_the_page(town: Town) -> None:

@@ -247,8 +247,11 @@ class Town:
             gateways.change(tx, made.no, enrolled_at=now, public_key=secrets.token_bytes(32))
         return name
 
-    def hear(self, gateway: str, serial: int, place: Place | None, at: Iterable[datetime], *, boot: int = 1) -> None:
-        """The gateway heard this tag at these moments; live frames of one boot."""
+    def hear(
+        self, gateway: str, serial: int, place: Place | None, at: Iterable[datetime], *,
+        boot: int = 1, born: datetime = START - timedelta(days=60),
+    ) -> None:  # fmt: skip
+        """The gateway heard this tag at these moments; live frames of one boot, which began when it was `born`."""
         with self.house.work() as (tx, _):
             known = gateways.by_name(tx, gateway)
             assert known is not None
@@ -264,7 +267,6 @@ class Town:
                 for moment in moments
             ]  # fmt: skip
             numbers = tx.execute(insert(batches).returning(batches.c.no, sort_by_parameter_order=True), told).scalars()
-            born = START - timedelta(days=60)
             heard = [
                 {
                     "serial": serial, "heard_at": moment, "window_ms": 0, "batch_no": no, "boot": boot,
