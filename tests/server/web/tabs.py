@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.cookies import SimpleCookie
 
 from playwright.sync_api import Browser, Page
 
@@ -17,8 +18,10 @@ PATIENCE_MS = 30_000
 @contextmanager
 def tab(browser: Browser, web: Web, town: Town, who: Somebody, *, width: int = 1280, js: bool = True) -> Iterator[Page]:
     """A signed-in reader's tab. Whatever the browser complains of stands in `page.wrong`."""
-    who.post("/session", {"email": who.email, "password": PASSWORD}, headers={"authorization": ""})
-    cookie = town.client.cookies[COOKIE]
+    asked = {"email": who.email, "password": PASSWORD}
+    answer = who.call("POST", "/session", json=asked, headers={"authorization": ""})
+    # Not from the client's jar: in a town of another year every cookie has ended long ago.
+    cookie = SimpleCookie(answer.headers["set-cookie"])[COOKIE].value
     town.client.cookies.clear()
     context = browser.new_context(viewport={"width": width, "height": 900}, java_script_enabled=js)
     context.add_cookies([{"name": COOKIE, "value": cookie, "url": f"http://127.0.0.1:{web.port}"}])
