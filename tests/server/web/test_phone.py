@@ -57,7 +57,10 @@ def read_and_settle(page: Page, town: Town) -> None:
     assert top(true) < top(say) < top(click) < 3 * SCREEN_PX
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     click.click()
-    expect(page.locator("main")).to_contain_text("Express reship")
+    expect(page.locator("main")).to_contain_text("Granted. Until it is tried it can be taken back here.")
+    expect(
+        page.get_by_role("button", name="Ask for it").first
+    ).to_be_hidden()  # to act against the evidence is no click
 
 
 def shows_what_follows(town: Town) -> None:
