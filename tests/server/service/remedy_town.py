@@ -119,7 +119,7 @@ def letters(town: Town) -> dict[str, int]:
     """How many letters each order's customer got."""
     with town.house.work() as (tx, _):
         query = select(notices.c.order_number, func.count()).where(notices.c.order_number.is_not(None))
-        return {number: count for number, count in tx.execute(query.group_by(notices.c.order_number))}
+        return {row.order_number: row[1] for row in tx.execute(query.group_by(notices.c.order_number))}
 
 
 def refunded(town: Town) -> dict[str, list[int]]:
