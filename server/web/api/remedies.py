@@ -7,17 +7,16 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path
 from pydantic import Field
 
-from server.rules.authority import Action, Role
+from server.rules.authority import Action
 from server.service import remedies, remedy_desk, viewing
 from server.service.caller import Caller
 from server.service.ports import house_ports_of
-from server.service.refusals import refuse
 from server.service.remedies import GRANTING, Ask, Offered
 from server.service.remedy_desk import PAYING, CustomersRemedies, Desk
 from server.store.house_ports import LedgerEntry
 from server.store.remedies import StoredRemedy
 from server.web.api.models import Body, Done, Line, NumberInPath, example, refusals
-from server.web.auth import Customer, Staff, only
+from server.web.auth import Customer, CustomerAlone, Staff, only
 from server.web.deps import Address, Rates, TheHouse
 
 router = APIRouter(tags=["remedies"])
@@ -160,16 +159,9 @@ def for_customer(number: NumberInPath, house: TheHouse, reader: Customer) -> Cus
     "/orders/{number}/customer/refund",
     responses=refusals("sign_in_needed", "not_yours", "view_ended", "order_unknown", "refund_not_owed", "too_many"),
 )
-def ask_refund(number: NumberInPath, house: TheHouse, rates: Rates, address: Address, reader: Customer) -> Done:
+def ask_refund(number: NumberInPath, house: TheHouse, rates: Rates, address: Address, _: CustomerAlone) -> Done:
     """The customer asks for the refund that is owed; asked twice is asked once."""
-    only_customers(reader.who)
     rates.take("refund_ask", address)
     with house.work() as (tx, now):
         remedy_desk.ask_refund(tx, number, house.policy, now)
     return Done()
-
-
-def only_customers(who: Caller | None) -> None:
-    """Staff read what customers read, and do not speak for them here. Refusals: not_yours."""
-    if who is not None and who.role is not Role.OWNER:
-        raise refuse("not_yours", role=who.role, allowed="owner")

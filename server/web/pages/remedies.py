@@ -18,9 +18,9 @@ from server.service.remedies import Ask
 from server.service.remedy_runs import RunAsk
 from server.store.remedies import StoredRemedy
 from server.web.api.models import NumberInPath
-from server.web.api.remedies import Granting, Paying, RemedyNo, only_customers
+from server.web.api.remedies import Granting, Paying, RemedyNo
 from server.web.api.remedy_runs import RunNo
-from server.web.auth import Customer, Staff, caller_of
+from server.web.auth import CustomerAlone, Staff, caller_of
 from server.web.deps import Address, Rates, TheHouse
 from server.web.pages.render import Form, form_of, go, page
 
@@ -143,10 +143,9 @@ def ask_refund(
     rates: Rates,
     address: Address,
     fields: Annotated[dict[str, str], Depends(_customers_form)],
-    reader: Customer,
+    _: CustomerAlone,
 ) -> Response:
     """One click: the customer takes the refund that is owed."""
-    only_customers(reader.who)
     rates.take("refund_ask", address)
     with house.work() as (tx, now):
         remedy_desk.ask_refund(tx, number, house.policy, now)

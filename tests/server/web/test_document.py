@@ -54,10 +54,11 @@ def test_every_body_has_an_example_that_fits(town: Town, document: dict[str, Any
         for media, content in operation.get("requestBody", {}).get("content", {}).items():
             if media != "application/json":
                 continue
-            name = content["schema"]["$ref"].rpartition("/")[2]
-            examples = document["components"]["schemas"][name].get("examples", [])
-            assert examples, f"{route}: {name} has no example"
-            for each in examples:
+            reference = content["schema"].get("$ref", "")
+            schema = document["components"]["schemas"][reference.rpartition("/")[2]] if reference else content["schema"]
+            examples = schema.get("examples", [])
+            assert examples, f"{route} has no example"
+            for each in examples if reference else ():  # a webhook's body is read as it comes, for its signature
                 TypeAdapter(bodies[route].field_info.annotation).validate_python(each, strict=False)
                 tried += 1
     assert tried >= 20
