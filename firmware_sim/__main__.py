@@ -29,6 +29,7 @@ from firmware_sim.factory import FactoryError
 from firmware_sim.mqtt import GatewayError
 from firmware_sim.story import StoryError, read_story
 from firmware_sim.tag import Unit
+from wire import gatt
 
 app = typer.Typer(
     help=__doc__.split("\n")[0], no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -80,13 +81,13 @@ def make_lot(
         Path | None, typer.Option("--secrets", help="secrets.json of an earlier lot, to be of the same factory.")
     ] = None,
     silent: Annotated[bool, typer.Option(help="Tags that ship silent until their button is pressed.")] = False,
+    fleet: Annotated[bool, typer.Option(help="Tags of a fleet: never privately owned, P frames for life.")] = False,
     made_at: Annotated[str, typer.Option(help="When, ISO 8601; without a zone UTC. Default: now.")] = "",
 ) -> None:
     """Make a lot of tags: keys, signed manifest, claim codes. Making the same lot again changes nothing."""
     with _refusals():
-        order = factory.Order(
-            lot, tags, first_serial, base_url, _key(server_key), "silent" if silent else "transit_beacon"
-        )
+        mode: factory.BeaconMode = "silent" if silent else "transit_beacon"
+        order = factory.Order(lot, tags, first_serial, base_url, _key(server_key), mode, fleet)
         at = datetime.fromtimestamp(_moment(made_at, "--made-at"), UTC)
         made = factory.make_lot(folder, order, secrets.token_bytes, at, shared_secrets)
         word = "made" if made else "was there already"
@@ -294,6 +295,28 @@ def power(
 
 
 @app.command()
+def near(serial: Serial, data: DataOption = DEFAULT_DATA) -> None:
+    """Have a tag's private owner come by: for half an hour it is near them, and it has the time."""
+    print(_ask(data, do="near", serial=serial))
+
+
+@app.command()
+def away(serial: Serial, data: DataOption = DEFAULT_DATA) -> None:
+    """Have the owner be gone for half an hour: the tag is separated with its next beacon."""
+    print(_ask(data, do="away", serial=serial))
+
+
+@app.command()
+def ring(
+    serial: Serial,
+    seconds: Annotated[int, typer.Option(min=0, max=gatt.RING_MAX_S, help="How long; 0 to be silent.")] = 10,
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Ring a tag, as its owner does to find it under the sofa."""
+    print(_ask(data, do="ring", serial=serial, seconds=seconds))
+
+
+@app.command()
 def fault(
     gateway: Annotated[str, typer.Argument(help="A live gateway.", metavar="GATEWAY")],
     name: Annotated[str, typer.Argument(help=", ".join(control.FAULTS), metavar="FAULT")],
@@ -317,10 +340,19 @@ def status(
         power_word = (
             f"boot {row['boot']}, up {row['uptime_s']} s, {row['address']}" if row["power"] else "without power"
         )
-        owned = "owned" if row["owned"] else "no owner"
         print(
-            f"{row['serial']} {row['name']}: {power_word}, {owned}, heard by {', '.join(row['heard_by']) or 'nobody'}"
+            f"{row['serial']} {row['name']}: {power_word}, {_owner_words(row)}, "
+            f"heard by {', '.join(row['heard_by']) or 'nobody'}"
         )
+
+
+def _owner_words(row: dict[str, Any]) -> str:
+    words = "owned" if row["owned"] else "no owner"
+    if row["private"]:
+        clock = "" if row["clock"] else ", clock lost"
+        where = "near its owner" if row["near"] else "away from its owner"
+        words = f"privately owned, {where}{clock}, identifiers for {row['days_left']} more days"
+    return f"{words}, ringing" if row["rings"] else words
 
 
 if __name__ == "__main__":

@@ -81,6 +81,12 @@ async def _do(air: LiveAir, request: dict[str, Any]) -> object:
         return air.press(int(request["serial"]))
     if what == "move":
         return air.move(int(request["serial"]), str(request["place"]))
+    if what == "near":
+        return air.near(int(request["serial"]))
+    if what == "away":
+        return air.away(int(request["serial"]))
+    if what == "ring":
+        return air.ring(int(request["serial"]), int(request["seconds"]))
     if what == "power":
         return air.power(int(request["serial"]), bool(request["on"]))
     if what == "status":

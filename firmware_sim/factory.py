@@ -71,6 +71,7 @@ class BurntTag(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     private_key: Key32
     server_key: Key32 | None = None
     beacon_mode: BeaconMode = "transit_beacon"
+    fleet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class Order:
     base_url: str
     server_key: bytes | None = None
     beacon_mode: BeaconMode = "transit_beacon"
+    fleet: bool = False
 
 
 def make_lot(folder: Path, order: Order, dice: Dice, made_at: datetime, secrets_file: Path | None = None) -> bool:
@@ -148,6 +150,7 @@ def unit_of(tag: BurntTag) -> Unit:
         private_key=Ed25519PrivateKey.from_private_bytes(bytes.fromhex(tag.private_key)),
         server_key=Ed25519PublicKey.from_public_bytes(bytes.fromhex(tag.server_key)) if tag.server_key else None,
         beacon_mode=tag.beacon_mode,
+        fleet=tag.fleet,
     )
 
 
@@ -163,6 +166,7 @@ def _burn(serial: int, order: Order, lot: Lot, dice: Dice) -> BurntTag:
         private_key=dice(32).hex(),
         server_key=order.server_key.hex() if order.server_key else None,
         beacon_mode=order.beacon_mode,
+        fleet=order.fleet,
     )
 
 

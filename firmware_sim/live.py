@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -16,8 +17,11 @@ import msgspec
 
 from firmware_sim.air import foreign, rssi_dbm
 from firmware_sim.bluez import PrivateBus, SimulatedBluez
+from firmware_sim.claim import Link, take_message
 from firmware_sim.nvm import NVM, Sleep, load_sleep, save_sleep
+from firmware_sim.owned import is_near, separated, tick
 from firmware_sim.peripheral import ClaimPeripheral, TagCell
+from firmware_sim.sound import sounding
 from firmware_sim.story import STILL_THERE, Story, StoryTag
 from firmware_sim.tag import (
     Advertise,
@@ -37,7 +41,10 @@ from firmware_sim.tag import (
     uptime_s,
     wake_up,
 )
-from wire.frames import SERVICE_UUID
+from wire import gatt
+from wire.frames import SERVICE_UUID, day_of_tick
+from wire.gatt import Op
+from wire.set_owner import EID_LEN
 
 PLACES: Final = "places.json"
 # A unix socket's path holds 108 bytes; below this the bus stays at the same address over restarts.
@@ -45,6 +52,10 @@ _BUS_PATH_MAX: Final = 80
 # A tag with nothing due looks again after this: somebody may have pressed its button.
 _IDLE_S: Final = 3600.0
 METRES_IN_A_ROOM: Final = 4.0
+_REFUSED: Final = {
+    Op.NEAR: "nobody owns this tag privately: it has no owner whom it could be near",
+    Op.RING: f"a tag rings for {gatt.RING_MIN_S} to {gatt.RING_MAX_S} seconds, or 0 to be silent",
+}
 
 
 class LiveError(Exception):
@@ -107,6 +118,29 @@ class LiveAir:
         life = self._life(serial)
         life.happens(ButtonPress(self._now_s()))
         return "pressed: for a minute the tag consents" if life.cell.state.ram else "pressed, but it has no power"
+
+    def near(self, serial: int) -> str:
+        """Its owner comes by: what their phone would say, with the keys that the tag holds."""
+        life = self._life(serial)
+        k_own = life.cell.state.nvm.k_own
+        life.ask(Op.NEAR, lambda nonce: gatt.near_data(k_own, nonce, int(self._now_s())))
+        return "near its owner for the next half hour, and it has the time"
+
+    def away(self, serial: int) -> str:
+        """Its owner has been gone for half an hour, without waiting for it."""
+        life = self._life(serial)
+        state = life.cell.state
+        if state.ram is None or not state.nvm.k_own:
+            raise LiveError(_REFUSED[Op.NEAR])
+        life.become(replace(state, ram=separated(state.ram)))
+        return "away from its owner"
+
+    def ring(self, serial: int, seconds: int) -> str:
+        """Its owner rings it (0: silences it)."""
+        life = self._life(serial)
+        k_own = life.cell.state.nvm.k_own
+        life.ask(Op.RING, lambda nonce: gatt.ring_data(k_own, nonce, seconds))
+        return f"rings for {seconds} s" if seconds else "silent"
 
     def move(self, serial: int, place: str) -> str:
         """Puts a tag near gateways ("a,b"), out of everybody's range ("nowhere"), or back into its story ("story")."""
@@ -191,7 +225,7 @@ class _Life:
     def __init__(self, air: LiveAir, tag: StoryTag, state: TagState) -> None:
         self.tag = tag
         self._air, self._woken = air, asyncio.Event()
-        self.cell = TagCell(state, air._now_s, air._dice, air.keep)
+        self.cell = TagCell(state, air._now_s, air._dice, self._changed)
         self._peripherals = {gateway: ClaimPeripheral(self.cell) for gateway in air._gateways}
         if state.nvm.boot == 0:
             self.happens(PowerOn(air._now_s()))
@@ -201,15 +235,22 @@ class _Life:
         self.cell.state, outputs = step(before, event, self._air._dice)
         for output in outputs:
             self._air.send(self.tag.serial, self._peripherals, output)
+        for peripheral in self._peripherals.values():
+            peripheral.time_passed()
         self._forget_address(before)
         if not isinstance(event, Tick):
             self._air.keep(self.cell.state)
         self._woken.set()
 
+    def _changed(self, state: TagState) -> None:
+        """Somebody connected and changed something: perhaps another thing is due next."""
+        self._air.keep(state)
+        self._woken.set()
+
     async def run(self) -> None:
         while True:
             self._woken.clear()
-            due_s = next_beacon_at_s(self.cell.state)
+            due_s = _next_due_s(self.cell.state)
             wait_s = _IDLE_S if due_s is None else due_s - self._air._now_s()
             if wait_s > 0:
                 with suppress(TimeoutError):
@@ -217,6 +258,20 @@ class _Life:
                 continue
             self.happens(Tick(self._air._now_s()))
             await asyncio.sleep(0)
+
+    def become(self, state: TagState) -> None:
+        self.cell.state = state
+        self._changed(state)
+
+    def ask(self, op: Op, data: Callable[[bytes], bytes]) -> None:
+        """One message of the owner's, as it would come over the air. Raises LiveError."""
+        nonce = self._air._dice(gatt.NONCE_LEN)
+        k_claim, filled = self.cell.state.unit.k_claim, data(nonce)
+        message = gatt.encode_message(op, filled, gatt.claim_mac(k_claim, nonce, op, filled))
+        turn = take_message(self.cell.state, Link(nonce), message, self._air._now_s())
+        if turn.refused is not None:
+            raise LiveError(_REFUSED[op] if self.cell.state.ram else "it has no power")
+        self.become(turn.state)
 
     def _forget_address(self, before: TagState) -> None:
         """Nobody answers at an address that the tag no longer has."""
@@ -240,8 +295,26 @@ class _Life:
             "uptime_s": uptime_s(state, now_s),
             "battery": battery_level(state),
             "owned": bool(state.nvm.owner_hash),
+            **_private_row(state, now_s),
             "heard_by": sorted(self._air.hearers(self.tag.serial)),
         }
+
+
+def _private_row(state: TagState, now_s: float) -> dict[str, object]:
+    """What there is to say of a private owner's tag, and whether it rings."""
+    nvm, ram = state.nvm, state.ram
+    row: dict[str, object] = {"private": bool(nvm.k_own), "rings": sounding(state, now_s)}
+    if nvm.k_own:
+        left = nvm.first_day + len(nvm.eids) // EID_LEN - day_of_tick(tick(nvm, uptime_s(state, now_s)))
+        row |= {"near": is_near(ram, now_s), "clock": ram is not None and ram.clock_set, "days_left": max(0, left)}
+    return row
+
+
+def _next_due_s(state: TagState) -> float | None:
+    """The next beacon, or the end of a sound."""
+    sound_s = state.ram.sound_until_at_s if state.ram else None
+    due = [at_s for at_s in (next_beacon_at_s(state), sound_s) if at_s is not None]
+    return min(due, default=None)
 
 
 def live_gateways(stories: Iterable[Story]) -> set[str]:

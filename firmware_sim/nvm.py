@@ -22,6 +22,10 @@ NVM: Final = "nvm"
 class Nvm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Survives power loss. `boot` counts power-ups; `owner_hash` is empty while nobody owns the tag; `awake` says
     that a unit which ships silent has been woken by its button.
+
+    With `k_own` the tag is privately owned: `eids` (16 bytes each) are its identifiers from UTC day `first_day` on.
+    Its clock is `uptime_s + clock_offset_s`; `tick_said` is the newest quarter of an hour that it told the air, and
+    so the position in the list, written with every beacon like the uptime.
     """
 
     boot: int = 0
@@ -29,6 +33,22 @@ class Nvm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     awake: bool = False
     owner_hash: bytes = b""
     k_own: bytes = b""
+    first_day: int = 0
+    eids: bytes = b""
+    clock_offset_s: int = 0
+    tick_said: int = 0
+
+
+class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A list on its way in. Nothing of it counts before it is whole; a real tag gathers it in a spare flash page."""
+
+    k_own: bytes
+    owner_hash: bytes
+    first_day: int
+    days: int
+    list_hash: bytes
+    until_at_s: float
+    eids: bytes = b""
 
 
 class Ram(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,6 +62,14 @@ class Ram(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drawn_until_at_s: float  # up to here the battery has paid
     pressed_at_s: float | None = None
     moved: bool = False
+    # What is on the air under this address: the EID, or the near-owner hash; empty with P frames.
+    shown: bytes = b""
+    salt: bytes = b""  # an N frame's random part, as old as the address
+    near_until_at_s: float | None = None
+    clock_set: bool = False
+    stage: Stage | None = None
+    sound_until_at_s: float | None = None
+    stranger_sounds_at_s: tuple[float, ...] = ()
 
 
 class Sleep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""The claim service's door: a tag as a Bluetooth device that one can connect to, read and write."""
+"""The door of the tag's two services, owners' and strangers': a Bluetooth device to connect to, read and write."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Final
 
 from firmware_sim.bluez import GattCharacteristicSpec, GattError, GattServiceSpec
 from firmware_sim.claim import Link, read_nonce, take_message
+from firmware_sim.nonowner import Heard, Visit, take_write, time_passed
 from firmware_sim.tag import Dice, TagState
 from wire import gatt
 from wire.errors import WireError
 from wire.gatt import AttError
+from wire.nonowner import NON_OWNER_SERVICE_UUID, NON_OWNER_UUID
 
 SERVICE: Final = GattServiceSpec(
     gatt.CLAIM_SERVICE_UUID,
@@ -20,6 +22,9 @@ SERVICE: Final = GattServiceSpec(
         GattCharacteristicSpec(gatt.MESSAGE_UUID, ("write",)),
         GattCharacteristicSpec(gatt.ANSWER_UUID, ("read",)),
     ),
+)
+NON_OWNER_SERVICE: Final = GattServiceSpec(
+    NON_OWNER_SERVICE_UUID, (GattCharacteristicSpec(NON_OWNER_UUID, ("write", "indicate")),)
 )
 
 
@@ -38,10 +43,12 @@ class ClaimPeripheral:
 
     def __init__(self, cell: TagCell) -> None:
         self._cell = cell
+        self._indicate: Callable[[bytes], None] | None = None
         self._link, self._reassembler, self._answer = Link(), gatt.Reassembler(), b""
+        self._visit = Visit()
 
     def gatt_services(self) -> tuple[GattServiceSpec, ...]:
-        return (SERVICE,)
+        return (SERVICE, NON_OWNER_SERVICE)
 
     async def read(self, char_uuid: str) -> bytes:
         if char_uuid == gatt.ANSWER_UUID:
@@ -52,6 +59,9 @@ class ClaimPeripheral:
 
     async def write(self, char_uuid: str, data: bytes) -> None:
         """Takes one chunk; the last one of a message has the tag act. Raises GattError with the tag's refusal."""
+        if char_uuid == NON_OWNER_UUID:
+            self._hear(take_write(self._cell.state, self._visit, data, self._cell.now_s(), self._cell.dice))
+            return
         try:
             message = self._reassembler.feed(data)
         except WireError:
@@ -60,19 +70,36 @@ class ClaimPeripheral:
             return
         turn = take_message(self._cell.state, self._link, message, self._cell.now_s())
         self._link, self._answer = turn.link, turn.reply
+        self._become(turn.state)
         if turn.refused is not None:
             raise GattError(turn.refused)
-        self._cell.state = turn.state
-        self._cell.changed(turn.state)
+
+    def time_passed(self) -> None:
+        """Whoever drives the tag calls this when something was due: a stranger waits for the end of a sound."""
+        self._hear(time_passed(self._cell.state, self._visit, self._cell.now_s()))
 
     def subscribe(self, char_uuid: str, callback: Callable[[bytes], None]) -> None:
-        """Nothing notifies here: the answer is read."""
+        """Only the non-owner service indicates."""
+        self._indicate = callback
 
     def unsubscribe(self, char_uuid: str) -> None:
-        """Nothing to end."""
+        self._indicate = None
 
     def on_connect(self) -> None:
         self._link, self._reassembler, self._answer = Link(), gatt.Reassembler(), b""
+        self._visit = Visit()
 
     def on_disconnect(self) -> None:
         self.on_connect()
+
+    def _hear(self, heard: Heard) -> None:
+        self._visit = heard.visit
+        self._become(heard.state)
+        for message in heard.said:
+            if self._indicate is not None:
+                self._indicate(message)
+
+    def _become(self, state: TagState) -> None:
+        if state != self._cell.state:
+            self._cell.state = state
+            self._cell.changed(state)

@@ -17,6 +17,7 @@ from typing import Final, Literal
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from firmware_sim import owned
 from firmware_sim.nvm import MAX_BOOT, MAX_UPTIME_S, Nvm, Ram, Sleep
 from wire.frames import NETWORK_ID_LAB, Status, encode_p
 from wire.gatt import CONSENT_S
@@ -29,7 +30,7 @@ TRANSIT_INTERVAL_S: Final = 10.0
 OWNED_INTERVAL_S: Final = 30.0
 # Keeps two tags that woke together from shouting over each other for ever.
 JITTER_S: Final = 0.25
-# Long enough that a gateway sees few addresses, short enough that an address is no name.
+# With P frames: long enough that a gateway sees few addresses, short enough that an address is no name.
 ADDRESS_LIFE_S: Final = 24 * 3600
 
 # A CR2032: 225 mAh; what the chip draws asleep; what one beacon costs, in microampere-hours.
@@ -53,6 +54,8 @@ class Unit:
     beacon_mode: Literal["transit_beacon", "silent"] = "transit_beacon"
     network_id: int = NETWORK_ID_LAB
     drift_ppm: float = 0.0
+    # Of a fleet whose operator may always see its tags: takes no private owner and says P frames for life.
+    fleet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +163,18 @@ def consents(state: TagState, now_s: float) -> bool:
 
 
 def remember(state: TagState, now_s: float, owner_hash: bytes) -> TagState:
-    """Writes the owner (empty for none) and the uptime into non-volatile memory."""
+    """Writes the owner and the uptime into non-volatile memory."""
     nvm = msgspec.structs.replace(state.nvm, owner_hash=owner_hash, uptime_s=uptime_s(state, now_s))
     return replace(state, nvm=nvm)
+
+
+def forget(state: TagState, now_s: float) -> TagState:
+    """Nobody's tag again, in one write: no owner, no list, no clock; P frames from the next beacon on."""
+    nvm = Nvm(boot=state.nvm.boot, uptime_s=uptime_s(state, now_s), awake=state.nvm.awake)
+    ram = state.ram
+    if ram is not None:
+        ram = msgspec.structs.replace(ram, near_until_at_s=None, clock_set=False, stage=None)
+    return replace(state, nvm=nvm, ram=ram)
 
 
 def battery_level(state: TagState) -> int:
@@ -188,6 +200,7 @@ def _boot(state: TagState, now_s: float, dice: Dice) -> TagState:
     if state.used_uah >= BATTERY_UAH:
         return state
     nvm = msgspec.structs.replace(state.nvm, boot=min(state.nvm.boot + 1, MAX_BOOT))
+    nvm = owned.lose_clock(nvm) if nvm.k_own else nvm
     ram = Ram(
         booted_at_s=now_s,
         uptime_at_boot_s=nvm.uptime_s,
@@ -200,32 +213,45 @@ def _boot(state: TagState, now_s: float, dice: Dice) -> TagState:
 
 
 def _tick(state: TagState, ram: Ram, now_s: float, dice: Dice) -> tuple[TagState, tuple[Output, ...]]:
+    if ram.sound_until_at_s is not None and now_s >= ram.sound_until_at_s:
+        ram = msgspec.structs.replace(ram, sound_until_at_s=None)
+        state = replace(state, ram=ram)
     if not _beacons(state) or now_s < ram.next_beacon_at_s:
         return state, ()
-    unit, uptime = state.unit, uptime_s(state, now_s)
-    address, since_s = ram.address, ram.address_since_s
-    if uptime - since_s >= ADDRESS_LIFE_S:
-        address, since_s = random_static_address(dice), uptime
+    uptime = uptime_s(state, now_s)
     nvm = msgspec.structs.replace(state.nvm, uptime_s=uptime)  # written before the frame is sent
-    status = Status(battery_level(state), ram.moved, transit=not nvm.owner_hash)
-    frame = encode_p(
+    private = bool(nvm.k_own)
+    status = Status(
+        battery_level(state), ram.moved, transit=not nvm.owner_hash, clock_lost=private and not ram.clock_set
+    ).to_byte()
+    if private:
+        face = owned.face(nvm, ram, uptime, now_s)
+        nvm = msgspec.structs.replace(nvm, tick_said=face.tick)
+        if face.shown != ram.shown:
+            ram = owned.turned(ram, face, random_static_address(dice), dice)
+        frame = owned.frame(nvm, ram, face, status, state.unit.network_id)
+    else:
+        if ram.shown or uptime - ram.address_since_s >= ADDRESS_LIFE_S:
+            address = random_static_address(dice)
+            ram = msgspec.structs.replace(ram, address=address, address_since_s=uptime, shown=b"", salt=b"")
+        frame = _p_frame(state.unit, nvm, status, dice)
+    ram = msgspec.structs.replace(
+        ram, next_beacon_at_s=now_s + interval_s(state) + _fraction(dice) * JITTER_S, moved=False
+    )
+    return replace(state, nvm=nvm, ram=ram), (Advertise(ram.address, frame),)
+
+
+def _p_frame(unit: Unit, nvm: Nvm, status: int, dice: Dice) -> bytes:
+    return encode_p(
         unit.k_lot,
         unit.k_tag,
         serial=unit.serial,
-        uptime_s=uptime,
+        uptime_s=nvm.uptime_s,
         boot=nvm.boot,
         random2=dice(2),
-        status=status.to_byte(),
+        status=status,
         network_id=unit.network_id,
     )
-    ram = msgspec.structs.replace(
-        ram,
-        address=address,
-        address_since_s=since_s,
-        next_beacon_at_s=now_s + interval_s(state) + _fraction(dice) * JITTER_S,
-        moved=False,
-    )
-    return replace(state, nvm=nvm, ram=ram), (Advertise(address, frame),)
 
 
 def _press(state: TagState, ram: Ram, now_s: float) -> TagState:
@@ -252,6 +278,8 @@ def _draw(state: TagState, ram: Ram, now_s: float) -> TagState:
     if beacons > 1:  # the last of them was sent at most a period ago, and wrote the uptime
         written_s = uptime_s(state, now_s) - math.ceil(period_s)
         nvm = msgspec.structs.replace(nvm, uptime_s=max(nvm.uptime_s, written_s))
+        if nvm.k_own:
+            nvm = msgspec.structs.replace(nvm, tick_said=owned.tick(nvm, nvm.uptime_s))
     used_uah = state.used_uah + passed_s / 3600 * SLEEP_UA + beacons * BEACON_UAH
     if used_uah >= BATTERY_UAH:
         return replace(state, nvm=nvm, ram=None, used_uah=BATTERY_UAH)

@@ -81,8 +81,8 @@ class Carrier:
         if held is None or held.session != order.session:
             return Failed(order.session, "not_reachable")
         reply = await held.tag.say(order.message)
-        if order.message[0] == Op.CLEAR:
-            self._hold()  # the tag has forgotten its former owner; another nonce will be asked for
+        if order.message[0] in (Op.CLEAR, Op.SET_OWNER):
+            self._hold()  # more will come: an activation after clearing, the next step of a list of identifiers
         else:
             await self.hang_up()
         return Result(order.session, reply)

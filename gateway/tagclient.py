@@ -41,7 +41,7 @@ _CODES: Final = {
 
 
 class TagError(Exception):
-    """The conversation ended. `code` is one that a carrier reports (docs/wire-format.md, 13): `not_reachable`,
+    """The conversation ended. `code` is one that a carrier reports (docs/wire-format.md, 14): `not_reachable`,
     `tag_refused`, `button_not_pressed`. `att` is the tag's own error number, 0 if it gave none.
     """
 

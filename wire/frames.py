@@ -25,6 +25,9 @@ FRAME_LEN: Final = 24
 ADVERTISEMENT_LEN: Final = 31
 MAGIC: Final = bytes.fromhex("c35a96")
 P_MAC_LEN: Final = 4
+# O and N frames count time in quarters of an hour since 1970.
+TICK_S: Final = 900
+TICKS_A_DAY: Final = 96
 _ADVERTISEMENT_HEAD: Final = bytes.fromhex("0201061b16b2fc")
 
 
@@ -167,6 +170,19 @@ def decode_p(frame: bytes, k_lot: bytes, k_factory: bytes, network_id: int = NET
     )
 
 
+# --- Time as tags count it -------------------------------------------------------------------------------
+
+
+def tick_of(unix_s: int) -> int:
+    """The quarter of an hour that a moment (seconds since 1970) lies in."""
+    return unix_s // TICK_S
+
+
+def day_of_tick(tick: int) -> int:
+    """The UTC day (since 1970-01-01) that a tick lies in: which key of the owner is meant."""
+    return tick // TICKS_A_DAY
+
+
 # --- O and N: owned --------------------------------------------------------------------------------------
 
 
@@ -192,7 +208,23 @@ def verify_o(frame: OFrame, k_own: bytes, tick: int) -> bool:
     return hmac.compare_digest(_o_tail(k_own, frame.eid, tick, frame.status), frame.tail)
 
 
+def near_hash(k_own: bytes, tick: int) -> bytes:
+    """The eight bytes by which an owner knows a tag that is near them."""
+    return hmac.digest(k_own, b"N" + tick.to_bytes(4, "big"), hashlib.sha256)[:8]
+
+
 def encode_n(k_own: bytes, *, tick: int, random12: bytes, status: int, network_id: int = NETWORK_ID_LAB) -> bytes:
     """Makes the frame of a tag near its owner: gateways drop it, only the owner's phone knows it."""
-    near = hmac.digest(k_own, b"N" + tick.to_bytes(4, "big"), hashlib.sha256)[:8]
-    return bytes((network_id, 1, FrameType.NEAR_OWNER, status)) + near + random12
+    if len(random12) != 12:
+        raise WireError("out_of_range", "an N frame carries exactly twelve random bytes")
+    head = bytes((network_id, 1, FrameType.NEAR_OWNER, status))
+    return head + near_hash(k_own, tick) + random12
+
+
+def verify_n(frame: bytes, k_own: bytes, tick: int, network_id: int = NETWORK_ID_LAB) -> bool:
+    """True if this is the N frame of the tag that holds `k_own`, of the 15 minutes of `tick`.
+
+    Raises WireError as `frame_kind` does. Says nothing of when it was sent within, or how often: N frames carry no MAC.
+    """
+    _expect(frame, FrameType.NEAR_OWNER, network_id)
+    return hmac.compare_digest(near_hash(k_own, tick), frame[4:12])

@@ -25,8 +25,9 @@ NONCE_LEN: Final = 8
 MAC_LEN: Final = 8
 # A press of the button counts as consent for this long: time to walk to the phone, not to forget it.
 CONSENT_S: Final = 60
-# Room for a year of identifiers (366 × 16) and their keys; a tag has little memory to lend to strangers.
-MAX_MESSAGE: Final = 8 * 1024
+# A tag has little memory to lend to whoever connects, before it knows the MAC, and a carried message has no more room
+# either (wire.command.Write). A year of identifiers therefore comes in several messages (wire.set_owner).
+MAX_MESSAGE: Final = 1024
 # The smallest ATT write every stack can do (MTU 23 less three bytes of header).
 CHUNK_MIN: Final = 20
 _FIRST, _LAST, _INDEX = 0x80, 0x40, 0x3F
@@ -39,6 +40,7 @@ class Op(IntEnum):
     STATE = 0x01
     SET_OWNER = 0x02
     CLEAR = 0x03
+    NEAR = 0x04
     RING = 0x05
     ACTIVATE = 0x10
 
@@ -56,6 +58,21 @@ class ClearProof(IntEnum):
 
     OWNER = 1  # HMAC-SHA256(K_own, "CLR1" ‖ nonce)[:16]
     RELEASE = 2  # the server's Ed25519 signature over "REL1" ‖ serial u40 ‖ nonce
+
+
+class Owned(IntEnum):
+    """First data byte of the answer to STATE; what follows is in docs/wire-format.md, 11."""
+
+    NOBODY = 0
+    MANAGED = 1  # ‖ owner_hash 16
+    PRIVATE = 2  # ‖ owner_hash 16 ‖ first day u32 ‖ days u16
+
+
+# How long the owner may have the tag ring: long enough to look under the sofa. A shorter one nobody can locate.
+RING_MIN_S: Final = 5
+RING_MAX_S: Final = 60
+PROOF_LEN: Final = 16
+_UNIX: Final = struct.Struct(">I")
 
 
 class Message(NamedTuple):
@@ -114,6 +131,31 @@ def release_message(serial: int, nonce: bytes) -> bytes:
 def owner_clear_proof(k_own: bytes, nonce: bytes) -> bytes:
     """What the owner shows so that the tag forgets them."""
     return hmac.digest(k_own, b"CLR1" + nonce, hashlib.sha256)[:16]
+
+
+# --- What only the owner can say: data of ops 04 and 05, the proof over K_own behind the value -----------------
+
+
+def near_data(k_own: bytes, nonce: bytes, unix_s: int) -> bytes:
+    """Data of op 04: the owner is here, and this is the time (seconds since 1970)."""
+    return _UNIX.pack(unix_s) + _owner_proof(k_own, b"NEAR", nonce, _UNIX.pack(unix_s))
+
+
+def ring_data(k_own: bytes, nonce: bytes, seconds: int) -> bytes:
+    """Data of op 05: ring for so many seconds, 0 to be silent. `k_own` is empty if nobody owns the tag privately."""
+    value = bytes((seconds,))
+    return value + (_owner_proof(k_own, b"RING", nonce, value) if k_own else b"")
+
+
+def unix_of_near_data(data: bytes) -> int:
+    """The time that op 04 tells. Raises WireError `truncated`."""
+    if len(data) != _UNIX.size + PROOF_LEN:
+        raise WireError("truncated", "op 04 carries a time and a proof")
+    return int(_UNIX.unpack_from(data)[0])
+
+
+def _owner_proof(k_own: bytes, domain: bytes, nonce: bytes, value: bytes) -> bytes:
+    return hmac.digest(k_own, domain + nonce + value, hashlib.sha256)[:PROOF_LEN]
 
 
 # --- Chunks: one byte of header (first, last, index modulo 64), then a part of the message -------------------

@@ -51,6 +51,14 @@ def eid(public_key: bytes) -> bytes:
     return hashlib.sha256(b"EIDv1\x00" + public_key).digest()[:16]
 
 
+def unlisted_eid(k_own: bytes, day: int) -> bytes:
+    """What a tag shows on a day for which its owner gave it no EID (16 bytes).
+
+    No key belongs to it, so no gateway seals a report to it; only the owner can tell whose it is.
+    """
+    return _prf(k_own, b"E" + _u32(day))[:16]
+
+
 def owner_hash(owner_public_key: bytes) -> bytes:
     """16 bytes that name an owner's Ed25519 key inside an activation receipt."""
     return hashlib.sha256(b"OWN1" + owner_public_key).digest()[:16]

@@ -16,6 +16,7 @@ from wire import batch, claim_code, command, enrolment, frames, gatt, keys, mani
 from wire.packing import pack
 from wire.signing import Domain
 from wire.vectors import SHARED_KINDS, Field, Hex, Int, Json, Kind, MismatchError, Values, expect
+from wire.vectors_tag import TAG_KINDS
 
 _STEPS: Final = {
     struct.__name__.lower(): struct
@@ -181,6 +182,8 @@ def _check_near_owner(v: Values) -> None:
     frame = frames.encode_n(v["K_own"], tick=v["tick"], random12=v["random"], status=v["status"])
     expect("frame", v["frame"], frame)
     expect("its kind", frames.FrameType.NEAR_OWNER, frames.frame_kind(v["frame"]))
+    if not frames.verify_n(v["frame"], v["K_own"], v["tick"]):
+        raise MismatchError("the owner does not recognise the frame")
 
 
 def _check_manifest(v: Values) -> None:
@@ -245,6 +248,6 @@ OWN_KINDS: Final[Mapping[str, Kind]] = {
         {"private_key": Hex(32), "public_key": Hex(32), "file": Json(str), "serials": Json(list)}, _check_manifest
     ),
 }
-ALL_KINDS: Final[Mapping[str, Kind]] = {**SHARED_KINDS, **OWN_KINDS}
+ALL_KINDS: Final[Mapping[str, Kind]] = {**SHARED_KINDS, **OWN_KINDS, **TAG_KINDS}
 
 __all__ = ["ALL_KINDS", "OWN_KINDS", "as_json", "as_wire", "heard_as_json"]

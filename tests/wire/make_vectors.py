@@ -14,6 +14,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tests.wire.make_vectors_tag import tag_kinds
 from wire import (
     activation,
     batch,
@@ -333,6 +334,7 @@ def make() -> dict[str, list[dict[str, Any]]]:
         "gatt": gatts(),
         "release": [release()],
         "manifest": manifests(),
+        **tag_kinds(secret, S_O, ed25519("owner"), K_CLAIM, SERIAL),
     }
 
 

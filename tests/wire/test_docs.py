@@ -11,7 +11,20 @@ import msgspec
 import pytest
 
 from tests.wire.make_vectors import make
-from wire import activation, batch, claim_code, command, enrolment, gatt, receipt, signing, state, topics
+from wire import (
+    activation,
+    batch,
+    claim_code,
+    command,
+    enrolment,
+    gatt,
+    nonowner,
+    receipt,
+    set_owner,
+    signing,
+    state,
+    topics,
+)
 from wire.frames import SERVICE_UUID
 
 STRUCTS: list[type[msgspec.Struct]] = [
@@ -42,7 +55,7 @@ def at(document: Any, path: str) -> bytes:
 def test_every_example_is_what_the_code_makes(page: str) -> None:
     vectors = make()
     examples = re.findall(r"```bytes (\S+)(?: (\d+):(\d+))?\n(.*?)```", page, re.DOTALL)
-    assert len(examples) == 9
+    assert len(examples) == 20
     for path, start, end, lines in examples:
         wanted = at(vectors, path)
         wanted = wanted[int(start) : int(end)] if end else wanted
@@ -76,13 +89,23 @@ def test_every_error_code_is_documented(page: str, root: Path) -> None:
         and node.func.id == "WireError"
         and isinstance(node.args[0], ast.Constant)
     }
-    table = page.split("## 13. Error codes")[1].split("\n\n")[1]
+    table = page.split("## 14. Error codes")[1].split("\n\n")[1]
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == raised
 
 
 def test_names_and_numbers_on_the_page(page: str) -> None:
     for uuid in (gatt.CLAIM_SERVICE_UUID, gatt.NONCE_UUID, gatt.MESSAGE_UUID, gatt.ANSWER_UUID, SERVICE_UUID):
         assert uuid in page
+    assert nonowner.NON_OWNER_SERVICE_UUID in page
+    assert nonowner.NON_OWNER_UUID in page
+    for opcode in nonowner.Opcode:
+        assert f"`0x{opcode:04X}`" in page
+    for op in gatt.Op:
+        assert f"| `{op:02x}` " in page
+    assert f"at most {gatt.MAX_MESSAGE:,} bytes" in page
+    assert f"at most {set_owner.PART_EIDS} EIDs each" in page
+    assert f"(1–{set_owner.MAX_DAYS})" in page
+    assert f"({gatt.RING_MIN_S}–{gatt.RING_MAX_S}, 0" in page
     for domain in signing.Domain:
         assert f"| {domain.name} | `{domain.value.decode()}` |" in page
     for step in command.Step:

@@ -21,8 +21,10 @@ from wire import (
     frames,
     gatt,
     manifest,
+    nonowner,
     receipt,
     sealed,
+    set_owner,
     signing,
     state,
     topics,
@@ -50,6 +52,12 @@ def _chunks(stream: bytes) -> object:
     return [reassembler.feed(stream[n : n + 5]) for n in range(0, len(stream) or 1, 5)]
 
 
+def _begin(fields: bytes) -> object:
+    """Any key and any signature."""
+    key, signature = fields[:32], fields[32:]
+    return set_owner.verify_begin(set_owner.Begin(KEY, 0, 1, LONG_KEY, key.ljust(32, b"x"), signature), 1, KEY[:8])
+
+
 BYTE_DECODERS: dict[str, Callable[[bytes], object]] = {
     "frame kind": frames.frame_kind,
     "P frame": lambda frame: frames.decode_p(frame, KEY, KEY),
@@ -70,6 +78,15 @@ BYTE_DECODERS: dict[str, Callable[[bytes], object]] = {
     "gatt message": gatt.decode_message,
     "gatt reply": lambda reply: gatt.decode_reply(reply, 1),
     "gatt chunks": _chunks,
+    "near data": gatt.unix_of_near_data,
+    "step of set owner": set_owner.decode_step,
+    "sealed step": lambda data: set_owner.open_step(KEY, KEY[:8], data),
+    "held": set_owner.decode_held,
+    "signed begin": _begin,
+    "non-owner message": nonowner.decode_said,
+    "non-owner response": nonowner.decode_response,
+    "identifier": lambda identifier: nonowner.decode_identifier(identifier, KEY, KEY),
+    "N frame": lambda frame: frames.verify_n(frame, KEY, 0),
     "activation answer": lambda answer: activation.verify_answer(LONG_KEY, KEY, answer),
     "activation key": lambda key: activation.verify_answer(key, KEY, bytes(activation.ANSWER_LEN)),
     "activation challenge": lambda text: activation.verify_answer(LONG_KEY, text, bytes(activation.ANSWER_LEN)),
