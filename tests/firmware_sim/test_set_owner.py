@@ -22,8 +22,8 @@ DICE = Random(1).randbytes
 ANN, BOB = Owner("Ann"), Owner("Bob")
 
 
-def tag_in_hand(pressed: bool = True, **unit: object) -> TagState:
-    state, _ = step(TagState(make_unit(**unit)), PowerOn(NOW_S - 100), DICE)
+def tag_in_hand(pressed: bool = True, fleet: bool = False) -> TagState:
+    state, _ = step(TagState(make_unit(fleet=fleet)), PowerOn(NOW_S - 100), DICE)
     return step(state, ButtonPress(NOW_S - 1), DICE)[0] if pressed else state
 
 

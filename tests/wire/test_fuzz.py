@@ -55,7 +55,8 @@ def _chunks(stream: bytes) -> object:
 def _begin(fields: bytes) -> object:
     """Any key and any signature."""
     key, signature = fields[:32], fields[32:]
-    return set_owner.verify_begin(set_owner.Begin(KEY, 0, 1, LONG_KEY, key.ljust(32, b"x"), signature), 1, KEY[:8])
+    set_owner.verify_begin(set_owner.Begin(KEY, 0, 1, LONG_KEY, key.ljust(32, b"x"), signature), 1, KEY[:8])
+    return None
 
 
 BYTE_DECODERS: dict[str, Callable[[bytes], object]] = {
