@@ -75,13 +75,12 @@ class Owner:
         proof = bytes((gatt.ClearProof.OWNER,)) + gatt.owner_clear_proof(self.k_own, nonce)
         return self.ask(state, Op.CLEAR, proof, now_s, nonce)
 
-    def take(self, state: TagState, now_s: float, days: int = 366, unix_s: float | None = None) -> TagState:
+    def take(self, state: TagState, now_s: float, days: int = 366, serial: int = 700) -> TagState:
         """The whole way, button included; asserts that nothing was refused."""
         state, _ = step(state, ButtonPress(now_s), self.dice)
-        unix_s = now_s if unix_s is None else unix_s
-        first_day, eids = self.list(unix_s, days)
-        turns = [self.begin(state, first_day, eids, now_s)]
-        for plain in (*set_owner.split_list(eids, held(turns[0])), set_owner.encode_finish(int(unix_s))):
+        first_day, eids = self.list(now_s, days)
+        turns = [self.begin(state, first_day, eids, now_s, serial)]
+        for plain in (*set_owner.split_list(eids, held(turns[0])), set_owner.encode_finish(int(now_s))):
             turns.append(self.step(turns[-1].state, plain, now_s))
         assert [turn.refused for turn in turns] == [None] * len(turns)
         return turns[-1].state

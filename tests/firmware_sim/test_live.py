@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -24,10 +25,11 @@ from firmware_sim.__main__ import app
 from firmware_sim.nvm import load_sleep, save_sleep
 from firmware_sim.tag import PowerOn, TagState, Tick, Unit, lay_down, step
 from tests.conftest import ROOT
+from tests.firmware_sim.owners import Owner
 from wire import gatt
 from wire.activation import activation_data, verify_answer
 from wire.errors import WireError
-from wire.frames import SERVICE_UUID, PFrame, decode_p
+from wire.frames import SERVICE_UUID, FrameType, PFrame, decode_p, frame_kind
 from wire.gatt import AttError, Op
 
 STORY = """
@@ -248,6 +250,57 @@ def test_it_ends_in_order_and_goes_on_where_it_was(air: Air, number: int) -> Non
         assert (new["boot"], new["address"]) == (old["boot"], old["address"])
         assert 0 <= new["uptime_s"] - old["uptime_s"] < 30
     air.stop()
+
+
+def private(unit: Unit) -> TagState:
+    """Owned since an hour ago, by somebody who has been away since."""
+    dice, then_s = Random(unit.serial).randbytes, time.time() - 3_600
+    state, _ = step(TagState(unit), PowerOn(then_s), dice)
+    state = Owner("Ann", k_claim=unit.k_claim).take(state, then_s, 366, serial=unit.serial)
+    return step(state, Tick(then_s + 3_570), dice)[0]
+
+
+@pytest.mark.slow
+def test_an_owners_tag_is_near_away_rung_and_without_power_by_hand(air: Air, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_sleep(air.data / "nvm", lay_down(private(air.units[1])))
+    air.start()
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus_of(air, "home"))
+
+    def row() -> dict[str, object]:
+        return json.loads(air.run("status", "--json"))[0]  # type: ignore[no-any-return]
+
+    assert (row()["private"], row()["near"], row()["clock"], row()["days_left"]) == (True, False, True, 366)
+    assert air.run("near", "1") == "near its owner for the next half hour, and it has the time"
+    assert asyncio.run(kind_heard(air)) is FrameType.NEAR_OWNER
+    assert air.run("away", "1") == "away from its owner"
+    assert row()["near"] is False
+    assert air.run("ring", "1") == "rings for 10 s"
+    assert "away from its owner, identifiers for 366 more days, ringing" in air.run("status")
+    assert air.run("ring", "1", "--seconds", "0") == "silent"
+    assert row()["rings"] is False
+    assert "REFUSED a tag rings for 5 to 60 seconds" in air.run("ring", "1", "--seconds", "3")
+    air.run("power", "1", "off")
+    assert "REFUSED it has no power" in air.run("ring", "1")
+    air.run("power", "1", "on")
+    assert "away from its owner, clock lost" in air.run("status")
+    air.run("near", "1")
+    assert row()["clock"] is True
+    assert "REFUSED nobody owns this tag privately" in air.run("near", "2")
+    assert "REFUSED nobody owns this tag privately" in air.run("away", "2")
+
+
+async def kind_heard(air: Air) -> FrameType:
+    """What the next beacon of ours on this bus is."""
+    heard: asyncio.Queue[FrameType] = asyncio.Queue()
+
+    def on_advert(_device, advert) -> None:
+        with suppress(WireError):
+            kind = frame_kind(advert.service_data.get(SERVICE_UUID, b""))
+            if kind is not FrameType.PROVENANCE:  # strangers say such nonsense
+                heard.put_nowait(kind)
+
+    async with BleakScanner(on_advert, bluez={"filters": {"RSSI": -127, "DuplicateData": True}}):
+        return await asyncio.wait_for(heard.get(), 45)
 
 
 def test_it_dies_with_whoever_started_it(air: Air) -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from firmware_sim.tag import Unit
 from tests.conftest import ROOT
+from tests.firmware_sim.owners import Owner
 from tests.gateway.air import Air
 from tests.gateway.brokers import Broker
 from tests.gateway.claims import TOKEN, Claims
@@ -25,8 +26,9 @@ from wire import topics
 from wire.activation import verify_answer
 from wire.command import Answer, Candidates, Connect, Failed, Find, Nonce, Order, Result, Write
 from wire.frames import decode_p
-from wire.gatt import Op, decode_reply
+from wire.gatt import Op, claim_mac, decode_reply, encode_message
 from wire.keys import owner_hash, tag_key
+from wire.set_owner import IV_LEN, decode_held, encode_begin, encode_finish, seal_step, split_list
 
 K_FACTORY, K_LOT, K_CLAIM = (bytes([n]) * 16 for n in (1, 2, 3))
 SERVER = Ed25519PrivateKey.from_private_bytes(bytes([4]) * 32)
@@ -178,6 +180,42 @@ def test_a_gateway_carries_an_activation(
 
         assert order(Connect(SESSION, bytes(24))).body == Failed(SESSION, "tag_not_heard")
         assert order(Write(SESSION, message)).body == Failed(SESSION, "not_reachable")
+
+
+def test_a_gateway_carries_a_year_of_identifiers_in_one_connection(
+    air: Air, one_broker: Broker, server: TestServer, gateway: GatewayProcess, claims: Claims
+) -> None:
+    """For a private claim: what passes through the gateway tells it neither K_own nor the identifiers."""
+    gateway.start()
+    air.wait_for_scan()
+    wait_for(lambda: server.states and server.states[-1].online)
+    order, owner = Orders(server), Owner("Ann", k_claim=claims.unit.k_claim)
+    with TagInHand(air, claims.unit) as tag:
+        wait_for(lambda: gateway.status().get("sightings_made"), 20)
+        frame = candidate(order(Find(SESSION)), 700)
+        tag.press()
+        first_day, eids = owner.list(tag.now_s(), 366)
+
+        def tell(plain: Callable[[bytes], bytes]) -> int:
+            nonce = order(Connect(SESSION, frame)).body
+            assert isinstance(nonce, Nonce)
+            data = seal_step(owner.k_claim, nonce.nonce, owner.dice(IV_LEN), plain(nonce.nonce))
+            message = encode_message(Op.SET_OWNER, data, claim_mac(owner.k_claim, nonce.nonce, Op.SET_OWNER, data))
+            result = order(Write(SESSION, message)).body
+            assert isinstance(result, Result), result
+            assert not air.call(air.bluez.discovering), "it holds the connection for the next step"
+            return decode_held(decode_reply(result.answer, Op.SET_OWNER))
+
+        held = tell(
+            lambda nonce: encode_begin(
+                owner.key, serial=700, nonce=nonce, k_own=owner.k_own, first_day=first_day, eids=eids
+            )
+        )
+        for part in split_list(eids, held):
+            held = tell(lambda _nonce, step=part: step)
+        assert held == 366
+        assert tell(lambda _nonce: encode_finish(int(tag.now_s()))) == 366
+        assert (tag.cell.state.nvm.k_own, tag.cell.state.nvm.eids) == (owner.k_own, eids)
 
 
 def test_expired_and_repeated_orders_are_refused_also_after_a_kill(
