@@ -58,6 +58,12 @@ def test_the_papers_of_a_lot_fit_together(tmp_path: Path) -> None:
     assert len({tag.k_claim for tag in tags}) == len({tag.private_key for tag in tags}) == 5
 
 
+@pytest.mark.parametrize("fleet", [False, True])
+def test_what_is_ordered_for_a_fleet_is_burnt_into_its_tags(tmp_path: Path, fleet: bool) -> None:
+    make(tmp_path / "lot", replace(ORDER, fleet=fleet))
+    assert {factory.unit_of(tag).fleet for tag in factory.read_tags(tmp_path / "lot")} == {fleet}
+
+
 def test_only_the_manifest_may_be_read_by_others(tmp_path: Path) -> None:
     make(tmp_path / "lot")
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "lot").iterdir()}

@@ -267,7 +267,7 @@ def test_an_owners_tag_is_near_away_rung_and_without_power_by_hand(air: Air, mon
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus_of(air, "home"))
 
     def row() -> dict[str, object]:
-        return json.loads(air.run("status", "--json"))[0]  # type: ignore[no-any-return]
+        return json.loads(air.run("status", "--json"))[0]
 
     assert (row()["private"], row()["near"], row()["clock"], row()["days_left"]) == (True, False, True, 366)
     assert air.run("near", "1") == "near its owner for the next half hour, and it has the time"
