@@ -1,6 +1,7 @@
 """`python -m owner`: where a tag is and was, naming it, losing and finding it, handing it over, one's order.
 
 A token is made on the page *Settings*. Claiming needs a radio: `python -m gateway activate CODE`.
+Private finding: `phrase`, `share` and `open` need neither token nor server.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import secrets
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -15,8 +17,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from owner import words
+from owner import private, words
 from owner.api import Api, Event, RefusedError
+from owner.errors import PrivateError
 from owner.watch import watch as watched
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
@@ -198,11 +201,14 @@ def order(context: typer.Context, number: str, as_json: AsJson = False) -> None:
     _show(answer, as_json, "\n".join([*lines, f"As of {words.moment(answer['as_of'], now)}."]))
 
 
+private.add_to(app, now=lambda: datetime.now(UTC), dice=secrets.token_bytes)
+
+
 def main() -> None:
     """Exit code 1 for a refusal, told in the server's words."""
     try:
         app(prog_name="python -m owner")
-    except RefusedError as refused:
+    except (RefusedError, PrivateError) as refused:
         print(f"{refused.message}\n{refused.do}".rstrip() + f"\n({refused.code})", file=sys.stderr)
         sys.exit(1)
 

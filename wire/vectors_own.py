@@ -1,4 +1,4 @@
-"""Test vectors of the messages that only our own programs exchange: batches, receipts, commands, claims, enrolment.
+"""Test vectors of what only our own programs exchange: batches, receipts, commands, claims, enrolment, shared days.
 
 A `value` is a message with its fields by name, bytes as hex, a step of the carrying dialogue with its name under
 `step`; `body` is what MessagePack makes of it, `payload` that body behind its signature.
@@ -12,7 +12,21 @@ from typing import Any, Final
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from wire import batch, claim_code, command, enrolment, frames, gatt, keys, manifest, receipt, signing, state
+from wire import (
+    batch,
+    claim_code,
+    command,
+    enrolment,
+    frames,
+    gatt,
+    household,
+    keys,
+    manifest,
+    receipt,
+    share,
+    signing,
+    state,
+)
 from wire.packing import pack
 from wire.signing import Domain
 from wire.vectors import SHARED_KINDS, Field, Hex, Int, Json, Kind, MismatchError, Values, expect
@@ -195,6 +209,24 @@ def _check_manifest(v: Values) -> None:
     expect("serials", v["serials"], [unit.serial for unit in units])
 
 
+def _check_share(v: Values) -> None:
+    days = tuple(
+        share.SharedDay(day, keys.day_private_key(v["S_o"], day), keys.fetch_token(v["S_o"], day))
+        for day in range(v["first_day"], v["first_day"] + v["days"])
+    )
+    said = share.Share(v["ends_s"], days)
+    expect("bytes", v["bytes"], share.pack_share(said))
+    expect("fragment", v["fragment"], share.encode_share(said))
+    if share.decode_share(v["fragment"]) != said:
+        raise MismatchError("the fragment read again differs")
+
+
+def _check_household(v: Values) -> None:
+    opened = household.open_handover(v["sealed"], v["d"])
+    for name, found in (("serial", opened.serial), ("tick_zero_s", opened.tick_zero_s), ("S_o", opened.s_o)):
+        expect(name, v[name], found)
+
+
 OWN_KINDS: Final[Mapping[str, Kind]] = {
     "near_owner": Kind(
         {"K_own": Hex(16), "tick": Int(32), "random": Hex(12), "status": Int(8), "frame": Hex(frames.FRAME_LEN)},
@@ -246,6 +278,27 @@ OWN_KINDS: Final[Mapping[str, Kind]] = {
     ),
     "manifest": Kind(
         {"private_key": Hex(32), "public_key": Hex(32), "file": Json(str), "serials": Json(list)}, _check_manifest
+    ),
+    "share": Kind(
+        {
+            "S_o": Hex(32),
+            "first_day": Int(32),
+            "days": Int(5),
+            "ends_s": Int(32),
+            "bytes": Hex(),
+            "fragment": Json(str),
+        },
+        _check_share,
+    ),
+    "household": Kind(
+        {
+            "d": Hex(32),
+            "S_o": Hex(32),
+            "serial": Int(40),
+            "tick_zero_s": Int(32),
+            "sealed": Hex(household.HANDOVER_LEN),
+        },
+        _check_household,
     ),
 }
 ALL_KINDS: Final[Mapping[str, Kind]] = {**SHARED_KINDS, **OWN_KINDS, **TAG_KINDS}

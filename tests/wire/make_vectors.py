@@ -1,7 +1,7 @@
 """Makes docs/vectors.json: one or a few entries of every kind, under keys that anybody can recompute.
 
-Run `python -m tests.wire.make_vectors` after a change of the wire format; a test fails until the file agrees. Sealed
-reports hold fresh randomness by nature, so the published ones are kept here as they came out once.
+Run `python -m tests.wire.make_vectors` after a change of the wire format; a test fails until the file agrees. What is
+sealed holds fresh randomness by nature, so the published ones are kept here as they came out once.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ from wire import (
     enrolment,
     frames,
     gatt,
+    household,
     keys,
     manifest,
     receipt,
     sealed,
+    share,
     signing,
     state,
 )
@@ -41,6 +43,12 @@ SEALED = [
     "09fd80756e7e846f3cc11926359613e824da9260c1a828e446350260963c1f7aec1247c447b93127ce523c08",
     "0151ff314703b74a24a7164176deb0e26f9db9ece7044701d10445487830227e289c468baa2aa670f0f103de92"
     "027a1b0daaed366e90e7c8715defd5e4b6e6ed662c877323862077b731336104c660b8d6183329f773b0f529",
+]
+HANDOVERS = [
+    "01eaca1b2f90637cdea946307997ffc40d4b51cd0837046bb6c0dc06d7de6a0f20e0f458b1951a33313762cb0c"
+    "22ad8d7178ac16c4920006ab204c9b8ea11a27b10e59c8c5e4693f8d90456c7a88e6d6508000912a97f1445244",
+    "01971de81045914b27231c747ceaae71ec9505e8f475f9ff8701a8046455a048397d3674c289c98e3a7cf36401"
+    "7ac707096d2294aec9cd29f04c3f681d25473c9aaed0f9602a9c4b9a213860d13cdc7c87e9aa70c95ca0f2ba50",
 ]
 
 
@@ -314,6 +322,33 @@ def claim_codes() -> list[dict[str, Any]]:
     ]
 
 
+def shared(first_day: int, days: int, ends_s: int) -> dict[str, Any]:
+    rows = [
+        share.SharedDay(day, keys.day_private_key(S_O, day), keys.fetch_token(S_O, day))
+        for day in range(first_day, first_day + days)
+    ]
+    made = share.Share(ends_s, tuple(rows))
+    return {
+        "S_o": S_O.hex(),
+        "first_day": first_day,
+        "days": days,
+        "ends_s": ends_s,
+        "bytes": share.pack_share(made).hex(),
+        "fragment": share.encode_share(made),
+    }
+
+
+def handover(sealed_hex: str) -> dict[str, Any]:
+    opened = household.open_handover(bytes.fromhex(sealed_hex), secret("member"))
+    return {
+        "d": secret("member").hex(),
+        "S_o": opened.s_o.hex(),
+        "serial": opened.serial,
+        "tick_zero_s": opened.tick_zero_s,
+        "sealed": sealed_hex,
+    }
+
+
 def make() -> dict[str, list[dict[str, Any]]]:
     """Every kind, the shared five first."""
     challenge, _, answer = activation_answer()
@@ -335,6 +370,8 @@ def make() -> dict[str, list[dict[str, Any]]]:
         "release": [release()],
         "manifest": manifests(),
         **tag_kinds(secret, S_O, ed25519("owner"), K_CLAIM, SERIAL),
+        "share": [shared(20_758, 1, 1_794_000_000), shared(20_756, share.MAX_DAYS, 2**32 - 1)],
+        "household": [handover(one) for one in HANDOVERS],
     }
 
 

@@ -21,6 +21,7 @@ from wire import (
     nonowner,
     receipt,
     set_owner,
+    share,
     signing,
     state,
     topics,
@@ -55,7 +56,7 @@ def at(document: Any, path: str) -> bytes:
 def test_every_example_is_what_the_code_makes(page: str) -> None:
     vectors = make()
     examples = re.findall(r"```bytes (\S+)(?: (\d+):(\d+))?\n(.*?)```", page, re.DOTALL)
-    assert len(examples) == 20
+    assert len(examples) == 22
     for path, start, end, lines in examples:
         wanted = at(vectors, path)
         wanted = wanted[int(start) : int(end)] if end else wanted
@@ -116,6 +117,7 @@ def test_names_and_numbers_on_the_page(page: str) -> None:
     assert f"records of {batch.FRAME.size} bytes" in page
     assert topics.batch("{gateway}".strip("{}")).replace("gateway", "{gateway}") in page
     assert f"({activation.ANSWER_LEN} bytes)" in page
+    assert f"At most {share.MAX_DAYS} days" in page
     code = re.search(r"`([0-9A-Z]{5}(?:-[0-9A-Z*~$=]{1,5}){5})`", page)
     assert code
     assert claim_code.encode_claim_code(claim_code.decode_claim_code(code[1])) == code[1]
