@@ -18,7 +18,6 @@ AROUND_TICKS: Final = 2
 # How far back a recording is looked for: the year and a day of one list of identifiers.
 BACK_TICKS: Final = 366 * 96
 _MASK_AT: Final = 20
-_TICKS: Final = 2**32
 
 
 class Tail(Enum):
@@ -66,7 +65,7 @@ class Tails:
         return None
 
     def _sent(self, frame: OFrame, tick: int) -> bool:
-        return 0 <= tick < _TICKS and verify_o(frame, self._own_key, tick)
+        return tick >= 0 and verify_o(frame, self._own_key, tick)
 
     def _tick(self, unix_s: int) -> int:
         return (unix_s - self._zero_s) // TICK_S

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+
 from owner.keys import DAY_S, TICK_S, Ring, TagSecret, owner_ring
 from wire import keys
 from wire.frames import decode_o, encode_o
@@ -64,6 +67,15 @@ class PrivateTag:
 
     def report(self, at_s: int = NOON_S, place: tuple[float, float] = BERLIN, **more) -> bytes:
         return self.sealed(self.heard(at_s, place, **more), more.get("day"))
+
+    def of_another_version(self, day: int = DAY) -> bytes:
+        """Sealed as a report is, with something in the bytes that are kept for later."""
+        public = keys.day_public_key(self.seed, day)
+        eid = keys.eid(public)
+        suite = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_128_GCM)
+        plain = bytes(21) + b"\0\0\1"
+        key = X25519PublicKey.from_public_bytes(public)
+        return b"\1" + eid + suite.encrypt(plain, key, b"hearsight report v1" + eid)
 
     def changed(self, at_s: int = NOON_S, **fields) -> bytes:
         """An honest report with some of its fields changed before it is sealed."""

@@ -78,6 +78,7 @@ def scene(tag: PrivateTag, dice: random.Random) -> list[bytes]:
         lambda: tag.report(DAY * DAY_S - DAY_SLACK_S - dice.choice([0, 1]), day=DAY),
         lambda: tag.report(at_s, day=DAY - 1, sent_s=at_s - DAY_S, status=CLOCK_LOST),
         lambda: tag.report(at_s, sent_s=at_s + 5_000, status=CLOCK_LOST),
+        tag.of_another_version,
         lambda: stranger.report(moment()),
         lambda: moved(stranger.report(moment())),
         lambda: moved(tag.report(moment() - DAY_S * dice.randrange(1, 4))),

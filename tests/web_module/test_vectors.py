@@ -21,6 +21,7 @@ pytestmark = pytest.mark.browser
 DESIGN = Path(__file__).resolve().parents[1] / "wire" / "vectors_design.json"
 FILES = pytest.mark.parametrize("path", [DESIGN, FILE], ids=lambda path: path.name)
 TAG = PrivateTag()
+SYMBOLS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 def entries(path: Path, kind: str) -> list[dict[str, Any]]:
@@ -130,6 +131,7 @@ def test_the_browser_opens_what_python_seals_and_refuses_what_was_touched(ask) -
     opened, short, long, *rest = ask(OPEN_REPORTS, asked)
     assert opened["tail"] == TAG.heard().tail.hex()
     assert {short, long} == {"report_shape"}
+    assert ask(OPEN_REPORTS, [{"d": d, "report": TAG.of_another_version().hex()}]) == ["report_shape"]
     assert set(rest) == {"report_sealed"}
 
 
@@ -169,7 +171,8 @@ def test_a_share_that_is_none_or_has_ended(ask) -> None:
     text = keys.share_days(TAG.secret, DAY, 2, NOON_S)
     changed = [text[:at] + ("A" if text[at] != "A" else "B") + text[at + 1 :] for at in range(0, len(text), 7)]
     cut = [text[:at] for at in range(0, len(text), 7)]
-    wrong = ["", "#", "ä" * 100, text + "=", text + "A", "A" * 82, "-" * 2_002, *changed, *cut]
+    last = [text[:-1] + symbol for symbol in SYMBOLS if symbol != text[-1]]
+    wrong = [*last, "", "#", "ä" * 100, text + "=", text + "A", "A" * 82, "-" * 2_002, *changed, *cut]
     got = ask(function, {"texts": [f" {text}\n", *wrong], "nowS": NOON_S - 1})
     assert got[0] == 2
     assert set(got[1:]) == {"share_malformed"}

@@ -69,8 +69,7 @@ async function moved({ bytes, held }, judge) {
 
 async function wrongTail({ unixS, status, tail }, held, { own, ring, nowS }) {
   const tickOf = (s) => Math.floor((s - ring.tickZeroS) / TICK_S), expected = tickOf(unixS);
-  const sent = async (tick) =>
-    tick >= 0 && tick < 2 ** 32 && hex(await tailAt(own, held.eid, tick, status)) === hex(tail);
+  const sent = async (tick) => tick >= 0 && hex(await tailAt(own, held.eid, tick, status)) === hex(tail);
   held.mask ??= (await tailAt(own, held.eid, 0, 0))[0];
   const mod = (n) => (n % 256 + 256) % 256;
   const nearest = expected + mod((tail[0] ^ held.mask) - expected + 128) - 128;
