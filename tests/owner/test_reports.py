@@ -314,4 +314,5 @@ def test_any_report_that_opens_is_a_point_or_refused(report: Report, now_s: int,
     ring = TAG.ring() if tails else Ring(TAG.ring().days)
     found = judged(TAG.sealed(report, DAY), now_s=now_s, ring=ring)
     assert len(found.points) + len(found.refused) == 1
-    assert not tails or not found.points, "nobody guesses a tail"
+    # Of a tag without a clock any tail of a year is right: once in 120,000 tries somebody guesses one.
+    assert not tails or not found.points or report.status & CLOCK_LOST, "nobody guesses a tail"

@@ -111,6 +111,13 @@ def test_the_scenes_hold_every_reason() -> None:
     assert reasons == set(Why)
 
 
+def test_every_reason_has_words(ask) -> None:
+    reasons, empty = ask("(m) => [m.REASONS, m.EMPTY]")
+    assert set(reasons) == {each.value for each in Why}
+    assert set(empty) == {"no_days", "nobody_heard", "all_refused"}
+    assert all(text.endswith(".") for text in (*reasons.values(), *empty.values()))
+
+
 def test_a_share_and_nothing(ask) -> None:
     tag = TAGS[0]
     text = share_days(tag.secret, DAY, 1, NOW_S + 1)

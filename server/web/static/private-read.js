@@ -5,6 +5,26 @@ import { Refusal, hex, macKey, openReport, tailAt } from "./private.js";
 const DAY_S = 86_400, TICK_S = 900, AROUND = 2, AHEAD_S = 300, SLACK_S = (AROUND + 1) * TICK_S, BACK = 366 * 96;
 const MAX_REPORTS = 200_000, MOVED_DAYS = 8, MOVED_REPORTS = 256, AT_ONCE = 64, CLOCK_LOST = 8;
 const EARTH_M = 6_371_009, RADIO_M = 60, JUMP_MIN_M = 5_000, SPEED_MAX_MS = 900 / 3.6, CLOCKS_S = 10, STORIES = 64;
+// What people read beside a refused report, and instead of places when there are none.
+export const REASONS = {
+  not_a_report: "This is not a sealed report.",
+  other_identifier: "It is filed under an identifier of another tag or another day.",
+  duplicate: "The very same report is here already.",
+  moved: "It was sealed for another day and moved to this identifier.",
+  swapped_key: "The day's key does not open it: sealed to another key, moved here from another tag, or damaged.",
+  no_such_place: "Its latitude or longitude is not on the earth.",
+  from_the_future: "It gives a time that has not come yet.",
+  wrong_day: "It gives a time outside of its day.",
+  replayed: "The tag sent this frame long before the time it gives: a recording.",
+  wrong_time: "The tag sent this frame long after the time it gives: the time is not true.",
+  forged: "The tag never sent a frame with this ending.",
+  impossible_jump: "Too far from the other reports, faster than any aircraft.",
+};
+export const EMPTY = {
+  no_days: "No locations, because there are no keys of the days asked for.",
+  nobody_heard: "No locations, because no receiver reported the tag in these days.",
+  all_refused: "No locations, because no report that came is believed.",
+};
 const rad = (degrees) => degrees * Math.PI / 180;
 
 // Reports (bytes each) → { points, refused, tailsChecked, empty }. `progress(done, of)` is told now and then.
