@@ -14,11 +14,21 @@ pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.slow, pytest.mar
 AGENT, CUSTOMER, OPERATOR = "ash.agent@example.org", "rowan.ellery@example.org", "olga.operator@example.org"
 GOOD, BAD, TAG = "HS-2026-1107", "HS-2016-0311", 7001001
 SUPPORT = ["/s", f"/s?q={BAD}", f"/s/order/{BAD}", f"/s/order/{GOOD}", f"/s/order/{BAD}/why", f"/s/tag/{TAG}"]
+DESK = [
+    f"/s/order/{BAD}/message",
+    "/s/waiting",
+    "/s/mail",
+    "/s/ways-in",
+    "/s/findings",
+    "/s/promises",
+    "/s/remedies",
+    "/s/imports",
+]
 PAGES = {
-    "": ["/", "/o", "/sign-in", "/forgot", "/reset"],
+    "": ["/", "/o", "/sign-in", "/forgot", "/reset", "/service"],
     CUSTOMER: ["/", f"/t/{TAG}", "/c/", "/settings"],
-    AGENT: [*SUPPORT, "/s/gateways", "/settings"],
-    OPERATOR: ["/s/gateways"],
+    AGENT: [*SUPPORT, *DESK, "/s/gateways", "/settings"],
+    OPERATOR: ["/s/gateways", "/s/audit"],
 }
 
 
