@@ -1,5 +1,5 @@
 """Small things that are kept no longer: frames that nobody could resolve, ended sessions, old attempts to sign in, and
-what letters and reports of a loss said to people.
+what people wrote and were written: letters, reports of a loss, contacts, webhooks as they came.
 """
 
 from __future__ import annotations
@@ -33,6 +33,17 @@ _LETTERS: Final = text(
 _LOST_WORDS: Final = text(
     "update lost_marks set message = '', contact = '' where until < :before and message || contact <> ''"
 )
+# The statement of a contact stays: who, when, by which way, and what was wanted.
+_CONTACT_WORDS: Final = text(
+    "delete from contact_words where statement_no in (select no from statements where learnt_at < :before)"
+)
+# A letter that nobody put to an order in all that time is about none.
+_MAIL: Final = text(
+    "update mail_in set outcome = 'dropped', letter = null, settled_at = :now "
+    "where received_at < :before and letter is not null"
+)
+# Their ids, too: a carrier's recording sent again makes the same statements, and a shop's is refused by its age.
+_WEBHOOKS: Final = text("delete from webhook_inbox where received_at < :before")
 
 
 def sweep_old(engine: Engine, retention: timedelta, now: datetime) -> dict[str, int]:
@@ -41,7 +52,13 @@ def sweep_old(engine: Engine, retention: timedelta, now: datetime) -> dict[str, 
     with transaction(engine) as tx:
         for name, statement in (("sessions", _SESSIONS), ("resets", _RESETS), ("attempts", _ATTEMPTS)):
             gone[name] = tx.execute(statement, {"before": now - _ENDED_KEPT}).rowcount
-        for name, statement in (("letters emptied", _LETTERS), ("reports of a loss emptied", _LOST_WORDS)):
+        for name, statement in (
+            ("letters emptied", _LETTERS),
+            ("reports of a loss emptied", _LOST_WORDS),
+            ("words of contacts", _CONTACT_WORDS),
+            ("waiting letters dropped", _MAIL.bindparams(now=now)),
+            ("webhooks", _WEBHOOKS),
+        ):
             gone[name] = tx.execute(statement, {"before": now - retention}).rowcount
     return gone
 
