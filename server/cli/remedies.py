@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 from server import wiring
 from server.cli.common import AsJson, database, err, read_file, say, show, work
 from server.refusal import invalid
-from server.rules.authority import Action
+from server.rules.authority import Action, Role
 from server.rules.policy import PROFILES
 from server.rules.remedy_money import amount_words
 from server.service import remedies, remedy_desk, remedy_runs
@@ -153,7 +153,7 @@ def withdraw_run(no: RunNo, who: As) -> None:
 def progress(no: RunNo, as_json: AsJson = False) -> None:
     """How far a run is, and what became of each of its orders."""
     with work() as at:
-        found = remedy_runs.answer(at.tx, remedies.GRANTING[0], no, PROFILES[at.settings.policy_profile])
+        found = remedy_runs.answer(at.tx, Role.OPERATOR, no, PROFILES[at.settings.policy_profile])
     _show(found, as_json)
 
 

@@ -77,6 +77,17 @@ TABLE: Final[Mapping[Action, Mapping[Role, Grant]]] = {
     Action.MANAGE_PEOPLE: {Role.OPERATOR: YES},
 }
 
+# Whoever may do one of the remedies may ask for any; then it waits for somebody who may grant it.
+_REMEDIES: Final = (
+    Action.REFUND_SERVICE_FEE,
+    Action.EXPRESS_RESHIP,
+    Action.FULL_REFUND,
+    Action.REPLACE_LEFT_UNIT,
+    Action.OVERRIDE_REFUTED,
+    Action.COHORT_REMEDY,
+)
+GRANTING: Final = tuple(role for role in Role if any(role in TABLE[action] for action in _REMEDIES))
+
 # Done by the system itself, unasked, when the rule says so; what it queues or proposes waits for a person.
 AUTOMATIC: Final = frozenset({Action.REFUND_SERVICE_FEE})
 QUEUED: Final = frozenset({Action.FULL_REFUND, Action.COHORT_REMEDY})

@@ -42,7 +42,7 @@ SOURCES: Final[Mapping[Source, frozenset[Role]]] = {
     Source.SYSTEM: frozenset({Role.OPERATOR}),
 }
 # What a customer says of their own order, by the page or in a letter: that they want something of us, no event.
-OWN_WORDS: Final = frozenset({StatementKind.CONTACT})
+OWN_WORDS: Final = frozenset({StatementKind.CONTACT, StatementKind.REFUND_REQUESTED})
 # Said by anybody else it would be a carrier's evidence made at a desk, or a promise let go by whoever made it.
 ONLY_FROM: Final[Mapping[StatementKind, Source]] = {
     StatementKind.CARRIER_SCAN: Source.CARRIER,

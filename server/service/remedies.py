@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from server.rules.authority import Action, Role, may
+from server.rules.authority import GRANTING, Action, Role, may
 from server.rules.facts import ActKind, OrderFacts, Place, Site, Source, StatementKind
 from server.rules.payload_json import payload_to
 from server.rules.payloads import Quote
@@ -35,8 +35,6 @@ from server.store.remedies import StoredRemedy
 
 SYSTEM: Final = "system"
 """Who asked for and granted what nobody asked for."""
-GRANTING: Final = (Role.AGENT, Role.LEAD, Role.SUPERVISOR, Role.FINANCE)
-"""The roles to which the table of authority gives any remedy."""
 
 
 @dataclass(frozen=True, slots=True)

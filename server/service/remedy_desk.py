@@ -93,7 +93,7 @@ _UNDER_WAY: Final = {
 }
 
 
-def ask_refund(tx: Connection, number: str, policy: Policy, now: datetime) -> bool:
+def ask_refund(tx: Connection, number: str, who: Caller | None, policy: Policy, now: datetime) -> bool:
     """The customer takes the refund that is owed: one click, nothing to explain. False if they asked before.
 
     Refusals: order_unknown, refund_not_owed.
@@ -106,6 +106,7 @@ def ask_refund(tx: Connection, number: str, policy: Policy, now: datetime) -> bo
     if not theirs.refund_owed:
         raise refuse("refund_not_owed", reference=number)
     said = Said("customer:refund", StatementKind.REFUND_REQUESTED, now, "customer", Source.CUSTOMER, at=now, via="page")
-    state(tx, number, [said], Role.OPERATOR, now)
-    audit.add(tx, Entry(now, "public", "refund_requested", f"order:{number}"))
+    state(tx, number, [said], Role.OWNER, now)
+    by = who.email if who else "customer"
+    audit.add(tx, Entry(now, by, "refund_requested", f"order:{number}", None, who.account_no if who else None))
     return True

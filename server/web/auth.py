@@ -14,7 +14,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Path, Request
 from sqlalchemy import Connection
 
-from server.rules.authority import STAFF, TABLE, Action, Role
+from server.rules.authority import GRANTING, STAFF, TABLE, Action, Role
 from server.service import accounts
 from server.service.caller import Caller
 from server.service.house import House
@@ -130,6 +130,8 @@ Owner = Annotated[Caller, Depends(OWNERS)]
 Staff = Annotated[Caller, Depends(only(*STAFF))]
 # Whoever may write to customers (`authority.Action.SAY`): the operator keeps the machinery.
 Speaker = Annotated[Caller, Depends(only(*TABLE[Action.SAY]))]
+# Whoever may ask for a remedy; the table says who may grant which.
+Granting = Annotated[Caller, Depends(only(*GRANTING))]
 Operator = Annotated[Caller, Depends(only(Role.OPERATOR))]
 SignedIn = Annotated[Caller, Depends(only(*Role))]
 Anybody = Annotated[Caller | None, Depends(public())]

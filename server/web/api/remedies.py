@@ -11,16 +11,15 @@ from server.rules.authority import Action
 from server.service import remedies, remedy_desk, viewing
 from server.service.caller import Caller
 from server.service.ports import house_ports_of
-from server.service.remedies import GRANTING, Ask, Offered
+from server.service.remedies import Ask, Offered
 from server.service.remedy_desk import PAYING, CustomersRemedies, Desk
 from server.store.house_ports import LedgerEntry
 from server.store.remedies import StoredRemedy
 from server.web.api.models import Body, Done, Line, NumberInPath, example, refusals
-from server.web.auth import Customer, CustomerAlone, Staff, only
+from server.web.auth import Customer, CustomerAlone, Granting, Staff, only
 from server.web.deps import Address, Rates, TheHouse
 
 router = APIRouter(tags=["remedies"])
-Granting = Annotated[Caller, Depends(only(*GRANTING))]
 Paying = Annotated[Caller, Depends(only(*PAYING))]
 RemedyNo = Annotated[int, Path(ge=1, le=2**62, examples=[17])]
 Key = Annotated[str, Field(max_length=128)]
@@ -159,9 +158,9 @@ def for_customer(number: NumberInPath, house: TheHouse, reader: Customer) -> Cus
     "/orders/{number}/customer/refund",
     responses=refusals("sign_in_needed", "not_yours", "view_ended", "order_unknown", "refund_not_owed", "too_many"),
 )
-def ask_refund(number: NumberInPath, house: TheHouse, rates: Rates, address: Address, _: CustomerAlone) -> Done:
+def ask_refund(number: NumberInPath, house: TheHouse, rates: Rates, address: Address, reader: CustomerAlone) -> Done:
     """The customer asks for the refund that is owed; asked twice is asked once."""
     rates.take("refund_ask", address)
     with house.work() as (tx, now):
-        remedy_desk.ask_refund(tx, number, house.policy, now)
+        remedy_desk.ask_refund(tx, number, reader.who, house.policy, now)
     return Done()

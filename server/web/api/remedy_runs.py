@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Path
 from pydantic import Field
 
 from server.rules.authority import Action
 from server.service import remedy_runs
-from server.service.caller import Caller
-from server.service.remedies import GRANTING
 from server.service.remedy_runs import ORDERS_MAX, RunAnswer, RunAsk
 from server.store.remedy_runs import StoredRun
 from server.web.api.models import Body, OrderNumber, example, refusals
-from server.web.auth import Staff, only
+from server.web.auth import Granting, Staff
 from server.web.deps import Rates, TheHouse
 
 router = APIRouter(prefix="/remedy-runs", tags=["remedies"])
-Granting = Annotated[Caller, Depends(only(*GRANTING))]
 RunNo = Annotated[int, Path(ge=1, le=2**31 - 1, examples=[3])]
 _STAFF = ("sign_in_needed", "not_yours")
 

@@ -20,7 +20,7 @@ from server.web.api.contacts import ChannelInPath, MailInPath
 from server.web.api.models import NumberInPath
 from server.web.auth import CustomerAlone, OrderReader, Staff
 from server.web.deps import Rates, TheHouse
-from server.web.pages.render import Form, go, page
+from server.web.pages.render import Form, go, link_of, page
 
 router = APIRouter(include_in_schema=False)
 _KEY: Final = re.compile(r"[0-9a-f]{32}")
@@ -48,7 +48,7 @@ class ContactsOfOrder:
 
 def of_customer(request: Request, house: House, thread: Thread) -> ContactsOfOrder:
     """For the order's page, whose forms carry the link by which it was opened."""
-    return ContactsOfOrder(thread, house.dice(16).hex(), house.dice(16).hex(), _link(request))
+    return ContactsOfOrder(thread, house.dice(16).hex(), house.dice(16).hex(), link_of(request))
 
 
 def of_case(house: House, thread: Thread) -> ContactsOfOrder:
@@ -88,12 +88,7 @@ def _asked(request: Request, number: str, house: House, rates: Rates, reader: Or
     rates.take("contact", number)
     with house.work() as (tx, now):
         contacts.ask(tx, house, number, asked, reader.who, now)
-    return go(f"/o/{quote(number)}{_link(request)}#contact", "We have it. A person answers; the clock runs.")
-
-
-def _link(request: Request) -> str:
-    link = request.query_params.get("link", "")[:128]
-    return f"?link={quote(link)}" if link else ""
+    return go(f"/o/{quote(number)}{link_of(request)}#contact", "We have it. A person answers; the clock runs.")
 
 
 @router.post("/s/order/{number}/contact")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
-from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Request
-from fastapi.concurrency import run_in_threadpool
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from server.rules.authority import Action
@@ -18,11 +16,11 @@ from server.service.remedies import Ask
 from server.service.remedy_runs import RunAsk
 from server.store.remedies import StoredRemedy
 from server.web.api.models import NumberInPath
-from server.web.api.remedies import Granting, Paying, RemedyNo
+from server.web.api.remedies import Paying, RemedyNo
 from server.web.api.remedy_runs import RunNo
-from server.web.auth import CustomerAlone, Staff, caller_of
+from server.web.auth import CustomerAlone, Granting, Staff
 from server.web.deps import Address, Rates, TheHouse
-from server.web.pages.render import Form, form_of, go, page
+from server.web.pages.render import Form, go, link_of, page
 
 router = APIRouter(include_in_schema=False)
 
@@ -128,13 +126,6 @@ def withdraw_run(no: RunNo, house: TheHouse, who: Granting, fields: Form) -> Res
 # --- The customer ----------------------------------------------------------------------------------------------
 
 
-async def _customers_form(request: Request) -> dict[str, str]:
-    """The form's token is looked at before the order is: a stranger's page learns nothing of it."""
-    if not request.query_params.get("link"):
-        await run_in_threadpool(caller_of, request)
-    return await form_of(request)
-
-
 @router.post("/o/{number}/refund")
 def ask_refund(
     request: Request,
@@ -142,15 +133,14 @@ def ask_refund(
     house: TheHouse,
     rates: Rates,
     address: Address,
-    fields: Annotated[dict[str, str], Depends(_customers_form)],
-    _: CustomerAlone,
+    reader: CustomerAlone,
+    _: Form,
 ) -> Response:
     """One click: the customer takes the refund that is owed."""
     rates.take("refund_ask", address)
     with house.work() as (tx, now):
-        remedy_desk.ask_refund(tx, number, house.policy, now)
-    link = request.query_params.get("link", "")[:128]
-    return go(f"/o/{quote(number)}" + (f"?link={quote(link)}" if link else ""), "Noted. A person answers within a day.")
+        remedy_desk.ask_refund(tx, number, reader.who, house.policy, now)
+    return go(f"/o/{quote(number)}{link_of(request)}", "Noted. A person answers within a day.")
 
 
 def _action(fields: dict[str, str]) -> Action:

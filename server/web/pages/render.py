@@ -125,7 +125,13 @@ def go(to: str, done: str = "") -> RedirectResponse:
     return answer
 
 
-async def form_of(request: Request) -> dict[str, str]:
+def link_of(request: Request) -> str:
+    """`?link=…` if the reader came by a customer's link: without an account there is no other way back to the order."""
+    link = request.query_params.get("link", "")[:128]
+    return f"?link={quote(link)}" if link else ""
+
+
+async def _form_of(request: Request) -> dict[str, str]:
     """The fields of a form that one of our pages showed to this reader. Refusals: csrf.
 
     A signed-in reader's form carries the token of the session. Browsers also say where a form stood: a page of
@@ -165,7 +171,7 @@ async def _read_form(request: Request, *, files: int) -> Uploaded:
 
 
 # Stands behind the declaration of who may call: that one has found out who is asking.
-Form = Annotated[dict[str, str], Depends(form_of)]
+Form = Annotated[dict[str, str], Depends(_form_of)]
 FormWithFile = Annotated[Uploaded, Depends(_form_with_file)]
 
 
@@ -184,8 +190,7 @@ def _again(request: Request) -> str:
     for way in (path, path.rpartition("/")[0]):
         asked = {**request.scope, "method": "GET", "path": way}
         if way and any(route.matches(asked)[0] is Match.FULL for route in request.app.routes):
-            link = request.query_params.get("link")  # a customer without an account has no other way back
-            return f"{way}?link={quote(link)}" if link else way
+            return way + link_of(request)
     return ""
 
 

@@ -332,10 +332,10 @@ def test_a_customer_takes_the_refund_that_is_owed_with_one_click(town: Town) -> 
     place(town, "T-1")
     place(town, "T-2", days_ago=1)
     with town.house.work() as (tx, now):
-        assert ask_refund(tx, "T-1", SOLO, now)
-        assert not ask_refund(tx, "T-1", SOLO, now)
+        assert ask_refund(tx, "T-1", None, SOLO, now)
+        assert not ask_refund(tx, "T-1", None, SOLO, now)
         with refused("refund_not_owed"):
-            ask_refund(tx, "T-2", SOLO, now)
+            ask_refund(tx, "T-2", None, SOLO, now)
     town.wait(seconds=SOLO.refund_answer_s + 1)
     assert "R-21" in rules(town, "T-1"), "an answer is due within a day"
 
