@@ -47,14 +47,12 @@ OLD_EVERY_S: Final = 3600.0
 COHORTS_EVERY_S: Final = 900.0
 # Each round asks about twenty numbers at most; a scan that is a minute old is news.
 PARCELS_EVERY_S: Final = 60.0
-
 # A look whether there is anything to count costs nothing.
 MEASURES_EVERY_S: Final = 600.0
 # A mail server that was started anew answers within a minute or two; a customer who waits learns of it soon enough.
 PROBES_EVERY_S: Final = 300.0
 # An express label may be minutes away from its cut-off.
 REMEDIES_EVERY_S: Final = 5.0
-
 # A scrape every 15 s finds something new.
 FIGURES_EVERY_S: Final = 15.0
 
@@ -72,7 +70,8 @@ for _what in ("unasked", "run_steps", "granted", "booked", "done", "failed", "wi
 REMOVED: Final = Counter("hearsight_removed_total", "What housekeeping removed or merged, by what it was", ["what"])
 for _what in (
     "partitions_dropped", "sightings_erased", "months_merged", "ledger_rows", "unresolved_frames", "sessions", "resets",
-    "attempts", "letters_emptied", "reports_of_a_loss_emptied",
+    "attempts", "letters_emptied", "reports_of_a_loss_emptied", "words_of_contacts", "waiting_letters_dropped",
+    "webhooks",
 ):  # fmt: skip
     REMOVED.labels(_what)
 

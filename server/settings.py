@@ -224,7 +224,7 @@ class Settings:
         _yes_no, default=False, otherwise="`no`", example="yes",
     )  # fmt: skip
     retention_days: int = _setting(
-        "Days after which sightings are removed for good.",
+        "Days after which sightings, and what people wrote, are removed for good.",
         _retention, default=400, example="180",
     )  # fmt: skip
     easypost_key: str | None = _setting(
