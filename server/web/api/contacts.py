@@ -138,9 +138,10 @@ def thread(number: NumberInPath, house: TheHouse, reader: Customer) -> Thread:
 
 
 @router.get("/waiting", responses=refusals(*_STAFF))
-def waiting(house: TheHouse, _: Staff, limit: Annotated[int, Query(ge=1, le=WAITING_MAX)] = WAITING_MAX) -> Waiting:
+def waiting(house: TheHouse, who: Staff, limit: Annotated[int, Query(ge=1, le=WAITING_MAX)] = WAITING_MAX) -> Waiting:
     """Who waits for a person's answer, the longest first, and how many letters wait to be put to an order."""
     with house.work() as (tx, now):
+        viewing.note(tx, who, "waiting", now)
         return threads.waiting(tx, house.policy, now, limit)
 
 

@@ -103,9 +103,10 @@ def ask(number: NumberInPath, body: RemedyIn, house: TheHouse, who: Granting) ->
 
 
 @router.get("/remedies", responses=refusals(*_STAFF))
-def desk(house: TheHouse, _: Staff) -> Desk:
+def desk(house: TheHouse, who: Staff) -> Desk:
     """What waits for people: remedies that are not settled, the ledger, runs, living cohorts."""
-    with house.work() as (tx, _now):
+    with house.work() as (tx, now):
+        viewing.note(tx, who, "remedies", now)
         return remedy_desk.desk(tx)
 
 

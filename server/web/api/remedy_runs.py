@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path
 from pydantic import Field
 
 from server.rules.authority import Action
-from server.service import remedy_runs
+from server.service import remedy_runs, viewing
 from server.service.remedy_runs import ORDERS_MAX, RunAnswer, RunAsk
 from server.store.remedy_runs import StoredRun
 from server.web.api.models import Body, OrderNumber, example, refusals
@@ -64,7 +64,8 @@ def preview(body: RunIn, house: TheHouse, rates: Rates, who: Granting) -> RunAns
 @router.get("/{no}", responses=refusals(*_STAFF, "run_unknown"))
 def run(no: RunNo, house: TheHouse, who: Staff) -> RunAnswer:
     """A run with its orders and how far it is."""
-    with house.work() as (tx, _now):
+    with house.work() as (tx, now):
+        viewing.note(tx, who, f"run:{no}", now)
         return remedy_runs.answer(tx, who.role, no, house.policy)
 
 

@@ -106,8 +106,9 @@ def log(number: NumberInPath, house: TheHouse, who: Staff, fields: Form) -> Resp
 
 
 @router.get("/s/waiting")
-def waiting(request: Request, house: TheHouse, _: Staff) -> Response:
+def waiting(request: Request, house: TheHouse, who: Staff) -> Response:
     with house.work() as (tx, now):
+        viewing.note(tx, who, "waiting", now)
         listed = threads.waiting(tx, house.policy, now)
         dead = [way for way in channel_health.ways_in(tx).channels if way.works is False]
     return page(request, "waiting.html", waiting=listed, dead=dead)

@@ -9,6 +9,8 @@ from tests.server.web.test_access import PAGES, STAFF, TABLE
 from tests.server.web.test_orders import refuted
 from tests.server.web.town import Town
 
+# Lists that name orders or their customers.
+LISTS = ("findings", "promises", "waiting", "remedies", "mail-in")
 # Ways to look at one order or one tag. Asking who else looks is none: it shows nothing of the customer.
 LOOKS = sorted(
     route
@@ -39,3 +41,14 @@ def test_every_look_is_written_down(town: Town, route: str) -> None:
     assert [(each["actor"], each["action"]) for each in entries if each["actor"] == who.email] == [
         (who.email, "viewed")
     ]
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_every_look_at_a_list_is_written_down(town: Town, name: str) -> None:
+    who, reader = town.staff(Role.AGENT), town.staff(Role.SUPERVISOR)
+    page = {"mail-in": "mail"}.get(name, name)
+    for seen, path in enumerate((f"/api/v1/{name}", f"/s/{page}"), 1):
+        town.wait(hours=1)
+        assert town.client.get(path, headers=who.headers()).status_code == 200
+        actors = [each["actor"] for each in reader.get("/audit", params={"subject": name})]
+        assert actors.count(who.email) == seen, path
