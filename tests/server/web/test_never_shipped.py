@@ -1,9 +1,10 @@
 """Whatever staff say, in whatever order: no customer reads that a parcel left us before evidence shows it.
 
 A stateful machine plays staff of every role on the real application and a real PostgreSQL: orders, words of every kind
-and source, corrections, promises, contacts, labels, letters to the customer, time that passes, and receivers of our own
-that hear the tag inside. There is no carrier's scan, no receiver elsewhere and no receipt, so nothing may ever be shown
-that lies behind packing. More examples: `pytest --hypothesis-profile=long tests/server/web/test_never_shipped.py`.
+and source, corrections, promises, contacts and calls, labels, messages to the customer, files of shipments, remedies
+and the rounds that carry them out, time that passes, and receivers of our own that hear the tag inside. There is no
+carrier's scan, no receiver elsewhere and no receipt, so nothing may ever be shown that lies behind packing. More
+examples: `pytest --hypothesis-profile=long tests/server/web/test_never_shipped.py`.
 """
 
 from __future__ import annotations
@@ -22,11 +23,16 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from server.rules.authority import STAFF, Role
+from server.rules.authority import STAFF, Action, Role
 from server.rules.facts import Source, StatementKind
 from server.rules.life import Step, far
 from server.rules.payloads import About, OfferKind, PromiseKind, Wants
 from server.rules.shown import HAS_LEFT
+from server.service.orders import ONLY_FROM
+from server.sweep.remedies import sweep_remedies
+from tests.server.service.remedy_town import shop_of
+from tests.server.service.test_imports import SHIPMENTS, sheet
+from tests.server.service.test_messages import letters
 from tests.server.web.town import HAMBURG, Somebody, Tag, Town, order
 from wire.batch import GatewayClass
 
@@ -40,6 +46,12 @@ SHARED = ("as_of", "shown", "tracking", "replayed", "late")
 
 ago_h = st.sampled_from((0, 0, 1, 25, 24 * 8))
 moments = st.integers(-400, 400)  # hours from now: due moments and dates of arrival
+# Words and inserts of messages; half of them claim what nobody saw.
+texts = st.sampled_from(
+    ("Thank you for waiting.", "It was dispatched weeks ago.", "It is with the courier.", "{status} {evidence}",
+     "It left us on {left}, by {carrier_number}.", "{next} {carrier_scan} {eta}", "It will be delivered soon.")
+)  # fmt: skip
+CALLS = ("talked", "no_answer", "mailbox_full", None)
 
 
 class Desk(RuleBasedStateMachine):
@@ -54,7 +66,7 @@ class Desk(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.keys: list[str] = []
-        self.notices = 0
+        self.notices = self.deeds = 0
         self.heard = False
         self.tag: Tag | None = None
 
@@ -121,6 +133,51 @@ class Desk(RuleBasedStateMachine):
         answer = self.people[who].call("POST", f"/orders/{self.number}/statements", json={"statements": [words]})
         assert answer.status_code in (403, 422), answer.text
 
+    @rule(
+        who=st.integers(0, len(DESK) - 1), text=texts, step=st.sampled_from(("", "left", "with_carrier", "arrived")),
+        due=moments, reason=st.sampled_from(("", "I was told so.")),
+        remedy=st.sampled_from((None, "express_reship", "full_refund")),
+    )  # fmt: skip
+    def write(self, who: int, text: str, step: str, due: int, reason: str, remedy: str | None) -> None:
+        """A message to the customer goes out, or is stopped; what goes out says nothing of ours that is not shown."""
+        self.deeds += 1
+        at = (self.town.now + timedelta(hours=due)).isoformat()
+        message = {
+            "key": f"m{self.deeds}", "text": text, "reason": reason, "remedy": remedy,
+            "says": [{"about": "step", "value": step}] if step else [],
+            "promises": [{"what": "ship", "due": at}] if due > 0 else [],
+        }  # fmt: skip
+        self.deed(who, "messages", message, 201, 403, 409, 422)
+
+    @rule(who=st.integers(0, len(DESK) - 1), inbound=st.booleans(), outcome=st.sampled_from(CALLS))
+    def log(self, who: int, inbound: bool, outcome: str | None) -> None:
+        """A contact as staff note it: a call with its outcome, or another way."""
+        self.deeds += 1
+        how = {"channel": "call" if outcome else "chat", "outcome": outcome, "direction": "in" if inbound else "out"}
+        contact = {"key": f"c{self.deeds}", "text": "It arrived, she says.", **how}
+        self.deed(who, "contacts", contact, 201)
+
+    @rule(who=st.integers(0, len(DESK) - 1), action=st.sampled_from([str(each) for each in Action][:5]))
+    def remedy(self, who: int, action: str) -> None:
+        """A remedy is asked for, and granted where the role may; the rounds carry it out. A label is no shipment."""
+        wanted = {"action": action, "reason": "It must have left.", "although_slow": True}
+        self.deed(who, "remedies", wanted, 201, 403, 409, 422)
+        self.town.wait(hours=1)
+        sweep_remedies(shop_of(self.town)[0])
+
+    @rule(who=st.integers(0, len(DESK) - 1), number=st.sampled_from((NUMBER, "")), ago=ago_h, bound=st.booleans())
+    def ship_by_file(self, who: int, number: str, ago: int, bound: bool) -> None:
+        """A file of the warehouse says that the units are gone, by this label, with this tag."""
+        if bound and self.units == 1:
+            self.tag = self.tag or self.town.tag()
+        serial = self.tag.serial if bound and self.units == 1 and self.tag else ""
+        day = (self.town.now - timedelta(hours=ago)).date()
+        row = f"{self.number},,{self.units},{day},UPS,,{number},overnight,1,{serial}"
+        headers = {"content-type": "text/csv"}
+        self.town.wait(minutes=1)  # twenty files in five minutes
+        answer = self.people[who].call("POST", "/imports/shipments", content=sheet(SHIPMENTS, row), headers=headers)
+        assert answer.status_code == 201, answer.text
+
     @rule(status=st.sampled_from(("pre_transit", "unknown", "in_transit", "delivered")), found=st.booleans())
     def notice(self, status: str, found: bool) -> None:
         """What a carrier tells electronically, without having had the parcel in hand."""
@@ -171,15 +228,24 @@ class Desk(RuleBasedStateMachine):
         assert all(s["verdict"] in weak for s in staff["steps"] if Step(s["step"]) in HAS_LEFT)
         page = self.town.client.get(self.page)
         assert page.status_code == 200
-        for text in (page.text, *_texts(customer)):
+        for text in (page.text, *_texts(customer), *letters(self.town)):
             assert not any(claim in text for claim in CLAIMS), text
 
     # --- how it is said
 
     def record(self, who: int, words: dict[str, Any]) -> None:
         answer = self.people[who].call("POST", f"/orders/{self.number}/statements", json={"statements": [words]})
+        own = ONLY_FROM.get(words["kind"])
+        if own is not None and own != words["source"]:
+            assert answer.status_code == 422, "a promise is let go by whom it was made to"
+            return
         assert answer.status_code == 201, answer.text
         self.keys.append(words["key"])
+
+    def deed(self, who: int, what: str, body: dict[str, Any], *allowed: int) -> None:
+        """Something that may be refused, but never breaks."""
+        answer = self.people[who].call("POST", f"/orders/{self.number}/{what}", json=body)
+        assert answer.status_code in allowed, answer.text
 
     def payload(self, kind: StatementKind, draw: Any) -> dict[str, Any]:
         """A payload that this kind takes; words that claim what nobody saw among them."""
