@@ -98,25 +98,31 @@ def propose(
     if ask.action is Action.OVERRIDE_REFUTED and not ask.reason:
         raise refuse("remedy_reason", reference=number)
     key = ask.key or _key(number, wanted, there.taken)
-    row = StoredRemedy(
-        no=0,
-        order_number=number,
-        slots=wanted.slots,
-        action=wanted.action,
-        amount_minor=wanted.amount_minor,
-        currency=wanted.currency,
-        key=f"{number}:{key}",
-        rules=wanted.rules,
-        reason=ask.reason,
-        state=State.PROPOSED,
-        asked_by=who.email,
-        asked_at=now,
-        plan=_looked_up(tx, facts, wanted, ask, ports, policy, now) if wanted.action in LABELS else None,
-    )
+    row = proposed(number, wanted, f"{number}:{key}", ask.reason, who.email, now)
+    if wanted.action in LABELS:
+        row = replace(row, plan=_looked_up(tx, facts, wanted, ask, ports, policy, now))
     made = store.add(tx, row)
     assert made is not None, "the order is held, and nothing of this key was there"
     audit.add(tx, Entry(now, who.email, "remedy_proposed", f"order:{number}", _about(made), who.account_no))
     return made
+
+
+def proposed(number: str, remedy: Remedy, key: str, reason: str, by: str, now: datetime) -> StoredRemedy:
+    """The row of a remedy that is asked for; `key` is its name everywhere, at the ports too."""
+    return StoredRemedy(
+        no=0,
+        order_number=number,
+        slots=remedy.slots,
+        action=remedy.action,
+        amount_minor=remedy.amount_minor,
+        currency=remedy.currency,
+        key=key,
+        rules=remedy.rules,
+        reason=reason,
+        state=State.PROPOSED,
+        asked_by=by,
+        asked_at=now,
+    )
 
 
 def _known(tx: Connection, number: str, ask: Ask) -> StoredRemedy | None:
@@ -318,21 +324,8 @@ def make_unasked(tx: Connection, number: str, policy: Policy, now: datetime) -> 
     facts, weighed = answers.weighing(tx, number, policy, now)
     made = []
     for remedy, since in unasked(facts, weighed, policy, answers.taken(tx, number)):
-        row = StoredRemedy(
-            no=0,
-            order_number=number,
-            slots=remedy.slots,
-            action=remedy.action,
-            amount_minor=remedy.amount_minor,
-            currency=remedy.currency,
-            key=f"{number}:{SYSTEM}:{remedy.action}:{since.isoformat()}",
-            rules=remedy.rules,
-            reason=remedy.why,
-            state=State.PROPOSED,
-            asked_by=SYSTEM,
-            asked_at=now,
-        )
-        added = store.add(tx, row)
+        key = f"{number}:{SYSTEM}:{remedy.action}:{since.isoformat()}"
+        added = store.add(tx, proposed(number, remedy, key, remedy.why, SYSTEM, now))
         if added is not None:
             audit.add(tx, Entry(now, SYSTEM, "remedy_proposed", f"order:{number}", _about(added)))
             made.append(granted(tx, added, (SYSTEM,), policy, now) if remedy.unasked else added)

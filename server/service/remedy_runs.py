@@ -6,7 +6,7 @@ The preview decides nothing: each order is weighed again when its turn comes, an
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -32,7 +32,7 @@ from server.rules.weigh import weigh
 from server.service import answers
 from server.service.caller import Caller
 from server.service.refusals import refuse
-from server.service.remedies import granted
+from server.service.remedies import granted, proposed
 from server.service.remedy_work import Shop, carry_out
 from server.store import audit, cohorts, orders, weighings
 from server.store import remedies as remedy_store
@@ -283,22 +283,8 @@ def _turn(tx: Connection, run: StoredRun, number: str, policy: Policy, now: date
         store.settle(tx, run.no, number, Member.LEFT_OUT, still.why)
         return None
     remedy = next(r for r in found if r.action is run.action and r.eligible)
-    row = StoredRemedy(
-        no=0,
-        order_number=number,
-        slots=remedy.slots,
-        action=remedy.action,
-        amount_minor=remedy.amount_minor,
-        currency=remedy.currency,
-        key=key_of(str(run.no), number),
-        rules=remedy.rules,
-        reason=run.cause,
-        state=State.PROPOSED,
-        asked_by=run.made_by,
-        asked_at=now,
-        run_no=run.no,
-    )
-    made = remedy_store.add(tx, row)
+    row = proposed(number, remedy, key_of(str(run.no), number), run.cause, run.made_by, now)
+    made = remedy_store.add(tx, replace(row, run_no=run.no))
     assert made is not None, "its member waited, so there was none of this key"
     store.settle(tx, run.no, number, Member.TAKEN, still.why, made.no)
     return granted(tx, made, run.looked_by, policy, now, at_once=True)
