@@ -17,6 +17,14 @@ from server.rules.payloads import PAYLOAD_OF, About, OfferKind, Payload, Promise
 TEXT_MAX = 4_000
 # Above it JavaScript rounds.
 INT_MAX = 2**53 - 1
+# By field: a million of money, ten years of grace, a year until an answer. More is a mistake that overflows a sum.
+MOST = {"amount_minor": 100_000_000, "grace_s": 315_360_000, "hours": 8760}
+# Outside, arithmetic with zones overflows, and counting business days from the year 1 takes minutes.
+FIRST_YEAR, LAST_YEAR = 2000, 2100
+# By field: a million of money, ten years of grace, a year until an answer. More is a mistake that overflows a sum.
+MOST = {"amount_minor": 100_000_000, "grace_s": 315_360_000, "hours": 8760}
+# Outside, arithmetic with zones overflows, and counting business days from the year 1 takes minutes.
+FIRST_YEAR, LAST_YEAR = 2000, 2100
 
 
 class PayloadError(ValueError):
@@ -34,6 +42,8 @@ def _moment(value: object) -> datetime:
     moment = datetime.fromisoformat(value)
     if moment.tzinfo is None:
         raise ValueError("a moment needs an offset")
+    if not FIRST_YEAR <= moment.year < LAST_YEAR:
+        raise ValueError(f"a moment from {FIRST_YEAR} to {LAST_YEAR}")
     return moment.astimezone(UTC)
 
 
@@ -50,8 +60,8 @@ def _text(value: object) -> str:
 def _whole(value: object) -> int:
     if type(value) is not int:
         raise ValueError("expected a whole number")
-    if abs(value) > INT_MAX:
-        raise ValueError("a number beyond what JSON readers agree on")
+    if not 0 <= value <= INT_MAX:
+        raise ValueError("a number below zero, or beyond what JSON readers agree on")
     return value
 
 
@@ -101,6 +111,10 @@ def payload_from(kind: str, raw: Mapping[str, object]) -> Payload:
                 values[name] = _READERS[str(f.type)](raw[name])
             except (ValueError, OverflowError) as wrong:
                 raise PayloadError("payload_bad_value", name, f"{kind}.{name}: {wrong}") from None
+            if name in MOST and isinstance(read := values[name], int) and read > MOST[name]:
+                raise PayloadError("payload_bad_value", name, f"{kind}.{name}: at most {MOST[name]}")
+            if name in MOST and isinstance(read := values[name], int) and read > MOST[name]:
+                raise PayloadError("payload_bad_value", name, f"{kind}.{name}: at most {MOST[name]}")
         elif f.default is MISSING:
             raise PayloadError("payload_missing_key", name, f"{kind} needs {name}")
     return made(**values)  # type: ignore[arg-type]  # each value was read by the reader of its field's type
