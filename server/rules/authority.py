@@ -55,16 +55,19 @@ class Grant:
 YES: Final = Grant()
 TWO_PEOPLE: Final = Grant(people=2)
 
+# Without limits one mistaken click pays a month's margin; with lower ones a customer waits for a signature.
+_REFUNDS: Final = {
+    Role.AGENT: Grant(limit_minor=100_00),
+    Role.LEAD: Grant(limit_minor=300_00),
+    Role.SUPERVISOR: Grant(limit_minor=1_000_00),
+    Role.FINANCE: YES,
+}
+
 TABLE: Final[Mapping[Action, Mapping[Role, Grant]]] = {
-    Action.REFUND_SERVICE_FEE: {Role.AGENT: YES, Role.LEAD: YES, Role.SUPERVISOR: YES, Role.FINANCE: YES},
+    # A "fee" may be named by a person, up to all that was paid: without the refund's limits it is a way around them.
+    Action.REFUND_SERVICE_FEE: _REFUNDS,
     Action.EXPRESS_RESHIP: {Role.AGENT: YES, Role.LEAD: YES, Role.SUPERVISOR: YES},
-    # Without limits one mistaken click pays a month's margin; with lower ones a customer waits for a signature.
-    Action.FULL_REFUND: {
-        Role.AGENT: Grant(limit_minor=100_00),
-        Role.LEAD: Grant(limit_minor=300_00),
-        Role.SUPERVISOR: Grant(limit_minor=1_000_00),
-        Role.FINANCE: YES,
-    },
+    Action.FULL_REFUND: _REFUNDS,
     Action.REPLACE_LEFT_UNIT: {Role.LEAD: YES, Role.SUPERVISOR: YES},
     Action.OVERRIDE_REFUTED: {Role.LEAD: TWO_PEOPLE, Role.SUPERVISOR: TWO_PEOPLE},
     Action.COHORT_REMEDY: {Role.SUPERVISOR: Grant(limit_minor=2_000_00), Role.FINANCE: YES},

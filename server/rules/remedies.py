@@ -256,7 +256,11 @@ def _fee(look: _Look) -> Iterable[Remedy]:
     yield replace(
         _remedy(look, Action.REFUND_SERVICE_FEE, (), 0 if no else amount, not no, why, _ids(open_ones)),
         ask_amount=not no and not money.fee_minor,
-        unasked=not no and used and bool(money.fee_minor),
+        # Who paid how much is staff's to state: by itself the system gives no more than one of them may.
+        unasked=not no
+        and used
+        and bool(money.fee_minor)
+        and may(Role.AGENT, Action.REFUND_SERVICE_FEE, amount).allowed,
     )
 
 
@@ -301,7 +305,8 @@ def _remedy(
 
 
 def _for(remedy: Remedy, role: Role, policy: Policy) -> Remedy:
-    granted = may(role, remedy.action, remedy.amount_minor, policy.profile)
+    # How much it is going to be is not known before a person names it.
+    granted = may(role, remedy.action, 0 if remedy.ask_amount else remedy.amount_minor, policy.profile)
     alone = granted.allowed and granted.code == "allowed" and granted.people == 1
     return replace(
         remedy,

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from server.rules.authority import GRANTING, Action, Role, may
+from server.rules.authority import GRANTING, Action, Permission, Role, may
 from server.rules.facts import ActKind, OrderFacts, Place, Site, Source, StatementKind
 from server.rules.payload_json import payload_to
 from server.rules.payloads import Quote
@@ -129,7 +129,12 @@ def _known(tx: Connection, number: str, ask: Ask) -> StoredRemedy | None:
     """The same, asked for before: by its key, or because one of the kind is open for these units."""
     if ask.key:
         known = store.by_key(tx, f"{number}:{ask.key}")
-        if known is not None and (known.action is not ask.action or (ask.slots and known.slots != ask.slots)):
+        other = known is not None and (
+            known.action is not ask.action
+            or (ask.slots and known.slots != ask.slots)
+            or (ask.amount_minor is not None and known.amount_minor != ask.amount_minor)
+        )
+        if other:
             raise refuse("remedy_conflict", key=ask.key, reference=ask.key)
         return known
     open_ones = [each for each in store.of_order(tx, number) if each.action is ask.action and each.state in OPEN]
@@ -228,7 +233,7 @@ def grant(tx: Connection, who: Caller, no: int, policy: Policy, now: datetime) -
         return remedy
     if remedy.state is not State.PROPOSED:
         raise refuse("remedy_settled", state=remedy.state, reference=str(no))
-    permission = may(who.role, remedy.action, remedy.amount_minor, policy.profile)
+    permission = _may(tx, who, remedy, policy)
     if not permission.allowed:
         raise refuse("remedy_not_yours", why=permission.why, reference=str(no))
     agreed = (*remedy.granted_by, who.email) if who.email not in remedy.granted_by else remedy.granted_by
@@ -249,6 +254,16 @@ def grant(tx: Connection, who: Caller, no: int, policy: Policy, now: datetime) -
     return granted(tx, remedy, agreed, policy, now)
 
 
+def _may(tx: Connection, who: Caller, remedy: StoredRemedy, policy: Policy) -> Permission:
+    """Whether they may grant it: money in parts is one sum, so what they granted for the order before counts too."""
+    before = [
+        each.amount_minor
+        for each in store.of_order(tx, remedy.order_number)
+        if who.email in each.granted_by and each.no != remedy.no and each.state is not State.WITHDRAWN
+    ]
+    return may(who.role, remedy.action, remedy.amount_minor + sum(before), policy.profile)
+
+
 def take(
     tx: Connection,
     who: Caller,
@@ -262,7 +277,7 @@ def take(
 ) -> StoredRemedy:
     """Ask for a remedy and grant it at once if the role may; else it waits. Refusals: those of `propose`."""
     asked = propose(tx, who, number, ask, ports, policy, now)
-    permission = may(who.role, asked.action, asked.amount_minor, policy.profile)
+    permission = _may(tx, who, asked, policy)
     waits = who.email in asked.granted_by and asked.state is State.PROPOSED
     if not grant_it or not permission.allowed or waits or asked.state is not State.PROPOSED:
         return asked
