@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
@@ -24,6 +24,12 @@ def _utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
+def _day(day: date) -> date:
+    if not FIRST_YEAR <= day.year < LAST_YEAR:
+        raise ValueError(f"a day from {FIRST_YEAR} to {LAST_YEAR}")
+    return day
+
+
 def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -34,6 +40,7 @@ def _zone(name: str) -> str:
 
 _NOON: Final = "2026-11-22T12:00:00Z"
 Moment = Annotated[AwareDatetime, AfterValidator(_utc), Field(description="ISO 8601 with an offset; kept in UTC.")]
+Day = Annotated[date, AfterValidator(_day)]
 Zone = Annotated[str, Field(max_length=64, examples=["America/New_York"]), AfterValidator(_zone)]
 Line = Annotated[str, Field(max_length=200)]
 Text = Annotated[str, Field(max_length=2000)]

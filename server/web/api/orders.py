@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
@@ -18,7 +18,7 @@ from server.service.orders import Recorded, Said
 from server.service.recompute import Recomputed
 from server.store import keys
 from server.store.orders import StoredOrder, StoredSlot
-from server.web.api.models import Body, Email, Line, Moment, NumberInPath, OrderNumber, Zone, example, refusals
+from server.web.api.models import Body, Day, Email, Line, Moment, NumberInPath, OrderNumber, Zone, example, refusals
 from server.web.auth import Anybody, Customer, Staff
 from server.web.deps import Address, Rates, TheHouse
 
@@ -56,7 +56,7 @@ class SlotIn(Body):
 
     personalisation: Annotated[str | None, Field(max_length=500)] = None
     lead_time_bd: Annotated[Business | None, Field(description="Only if it was shown before payment.")] = None
-    ship_by: Annotated[date | None, Field(description="Only if a date was stated at checkout.")] = None
+    ship_by: Annotated[Day | None, Field(description="Only if a date was stated at checkout.")] = None
 
 
 class LineIn(Body):

@@ -67,6 +67,14 @@ def test_a_day_outside_of_our_calendar_is_refused(town: Town, day: str) -> None:
     assert town.client.get(f"/t/{tag.serial}?day=2026-11-22", headers=ann.headers()).status_code == 200
 
 
+@pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01"])
+def test_an_order_to_be_shipped_outside_of_our_calendar_is_refused(town: Town, day: str) -> None:
+    lines = [{"sku": "TAG-1", "title": "Tag", "slots": [{"ship_by": day}]}]
+    order = {"number": "T-1", "email": "ann@example.com", "customer_name": "Ann", "lines": lines, "ship_to": {}}
+    order |= {"placed_at": "2026-11-16T09:30:00-05:00", "zone": "Pacific/Auckland"}
+    town.staff(Role.AGENT).refused("POST", "/orders", 422, "bad_request", json=order)
+
+
 @pytest.mark.parametrize("grace", ["1e999", "1e30", "-1", "604801"])
 def test_a_calendar_that_would_break_the_orders_of_a_site_is_refused(town: Town, grace: str) -> None:
     site = '{"site":"x","name":"X","zone":"UTC","lat":1,"lon":1,"calendar":{"pickup_grace_s":0}}'
