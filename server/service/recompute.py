@@ -17,6 +17,9 @@ from server.service.refusals import refuse
 
 _NAMES: Final = frozenset(f.name for f in fields(Policy)) - {"version", "profile"}
 
+# Thirty years in seconds. Business days are counted one by one, and as many calendar days end before the year 1.
+_DIGITS, _DIGITS_OF_DAYS = 9, 3
+
 
 @dataclass(frozen=True, slots=True)
 class Recomputed:
@@ -49,8 +52,11 @@ def _threshold(text: str) -> tuple[str, int]:
     name, _, value = text.partition("=")
     if name not in _NAMES:
         raise refuse("threshold_unknown", detail=f"There is no threshold {name}", reference=name)
-    if not (value.isascii() and value.isdecimal() and len(value) <= 9):
-        raise refuse("threshold_unknown", detail=f"{name} is not a whole number of at most nine digits", reference=name)
+    digits = _DIGITS_OF_DAYS if name.endswith(("_bd", "_d")) else _DIGITS
+    if not (value.isascii() and value.isdecimal() and len(value) <= digits):
+        raise refuse(
+            "threshold_unknown", detail=f"{name} is not a whole number of at most {digits} digits", reference=name
+        )
     return name, int(value)
 
 

@@ -128,3 +128,8 @@ def test_one_order_over_http(shop: Town) -> None:
     who.refused("GET", "/orders/A-1/recomputed?policy=1999.1", 404, "policy_unknown")
     who.refused("GET", "/orders/A-1/recomputed?threshold=x=1", 422, "threshold_unknown")
     who.refused("GET", "/orders/NO-SUCH/recomputed", 404, "order_unknown")
+
+
+@pytest.mark.parametrize("threshold", ["handling_bd=1000", "listened_d=999999999"])
+def test_days_without_end_are_not_counted(shop: Town, threshold: str) -> None:
+    shop.staff().refused("GET", f"/orders/A-1/recomputed?threshold={threshold}", 422, "threshold_unknown")
