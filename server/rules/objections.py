@@ -304,10 +304,9 @@ class _Desk:
             yield Objection("address_known", "", sentence, why, "Ask whether {address} still holds, or do not ask.")
 
     def named(self, text: str) -> Iterator[Objection]:
-        for name in dict.fromkeys((self.sender.by, self.sender.name.strip(), self.sender.name.strip().split(" ")[-1])):
-            if len(name) > 2 and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text):
-                yield Objection("names_staff", "", name, CODES["names_staff"].means, "Sign as the shop.")
-                return
+        name = phrases.named((self.sender.by, self.sender.name), text)
+        if name:
+            yield Objection("names_staff", "", name, CODES["names_staff"].means, "Sign as the shop.")
 
     # --- what the rules would find -------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ compared with the evidence, and where that settles nothing, a person may say why
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
@@ -128,3 +128,11 @@ def numbers(text: str) -> tuple[tuple[str, str], ...]:
     """(number, its sentence) of everything that looks like a parcel's number."""
     found = ((number[0], sentence) for sentence in sentences(text) for number in _NUMBER.finditer(sentence))
     return tuple(islice(found, FOUND_MAX))
+
+
+def named(people: Iterable[str], text: str) -> str:
+    """The first of these names, whole or the last word of it, that stands in a text; "" if none does."""
+    names = (part for name in people for part in (name.strip(), name.strip().split(" ")[-1]))
+    return next(
+        (n for n in dict.fromkeys(names) if len(n) > 2 and re.search(rf"(?<!\w){re.escape(n)}(?!\w)", text)), ""
+    )

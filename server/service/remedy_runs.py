@@ -12,7 +12,9 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from server.rules import phrases
 from server.rules.authority import Action, Role
+from server.rules.objections import CODES
 from server.rules.policy import Policy
 from server.rules.remedies import remedies_of
 from server.rules.remedy_life import State
@@ -95,10 +97,11 @@ class RunAnswer:
 def preview(tx: Connection, who: Caller, ask: RunAsk, policy: Policy, now: datetime) -> RunAnswer:
     """Who would get how much, and who would not and why. Nothing is done, and nothing promised.
 
-    Refusals: remedy_not_yours, run_action, run_orders, cohort_unknown, order_unknown, run_conflict.
+    Refusals: remedy_not_yours, run_action, run_orders, cohort_unknown, order_unknown, run_conflict, message_stopped.
     """
     if ask.action not in FOR_MANY:
         raise refuse("run_action", allowed=", ".join(FOR_MANY))
+    _check_text(who, ask)
     known = store.by_key(tx, ask.key)
     if known is not None:
         if (known.action, known.cause, known.customer_text) != (ask.action, ask.cause, ask.customer_text):
@@ -115,6 +118,17 @@ def preview(tx: Connection, who: Caller, ask: RunAsk, policy: Policy, now: datet
     detail = {"action": str(ask.action), "orders": len(entries), "totals": totals(entries)}
     audit.add(tx, Logged(now, who.email, "run_previewed", f"run:{made.no}", detail, who.account_no))
     return answer(tx, who.role, made.no, policy)
+
+
+def _check_text(who: Caller, ask: RunAsk) -> None:
+    """One text for many, whose orders nobody looks at one by one, says of none where it is, and names nobody of us."""
+    claim = next(iter(phrases.claims(ask.customer_text)), None)
+    if claim is not None:
+        detail = f"{claim.sentence}: where a parcel is, its own page says by evidence"
+        raise refuse("message_stopped", detail=detail, reference=ask.key)
+    name = phrases.named((who.email, who.name), ask.customer_text)
+    if name:
+        raise refuse("message_stopped", detail=f"{name}: {CODES['names_staff'].means}".rstrip("."), reference=ask.key)
 
 
 def _numbers(tx: Connection, ask: RunAsk) -> tuple[str, ...]:

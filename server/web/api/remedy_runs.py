@@ -48,7 +48,14 @@ class RunIn(Body):
     "",
     status_code=201,
     responses=refusals(
-        *_STAFF, "run_action", "run_orders", "run_conflict", "cohort_unknown", "order_unknown", "too_many"
+        *_STAFF,
+        "run_action",
+        "run_orders",
+        "run_conflict",
+        "cohort_unknown",
+        "order_unknown",
+        "message_stopped",
+        "too_many",
     ),
 )
 def preview(body: RunIn, house: TheHouse, rates: Rates, who: Granting) -> RunAnswer:

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -255,3 +256,11 @@ def test_killed_half_way_and_gone_on_with(town: Town, database_url: str) -> None
     assert paid(town) == 12
     assert len(payments.asked) <= 12 - 3
     assert sweep_remedies(shop) == {}
+
+
+@pytest.mark.parametrize("text", ["Your parcel was shipped on Monday.", "It is paid back. Yours, boss@shop.example"])
+def test_a_text_for_many_says_nothing_of_a_parcel_and_names_nobody(town: Town, text: str) -> None:
+    place(town, "T-1")
+    boss = somebody(town, Role.SUPERVISOR, "boss")
+    with pytest.raises(Refusal, check=lambda refusal: refusal.code == "message_stopped"):
+        look(town, boss, replace(ask(orders=("T-1",)), customer_text=text))
