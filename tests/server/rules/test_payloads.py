@@ -17,7 +17,8 @@ from tests.server.rules.build import act, at, say
 
 kinds = st.sampled_from(sorted(PAYLOAD_OF))
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
-moments = st.datetimes(datetime.min.replace(year=2000), datetime.max.replace(year=2099), timezones=st.just(UTC))
+FIRST, LAST = datetime(2000, 1, 1), datetime(2099, 12, 31, 23, 59)  # noqa: DTZ001 - Hypothesis adds the zone
+moments = st.datetimes(FIRST, LAST, timezones=st.just(UTC))
 
 
 def test_every_kind_has_a_payload() -> None:
