@@ -20,7 +20,7 @@ from server.rules.payloads import OfferKind, Quote
 from server.rules.policy import Policy
 from server.rules.remedies import not_faster, remedies_of
 from server.rules.remedy_life import ASK_AGAIN, LABELS, MONEY, State, may_follow, pause
-from server.rules.remedy_money import amount_words
+from server.rules.remedy_money import amount_words, money_of
 from server.rules.remedy_runs import notice_of
 from server.service import answers, letters
 from server.service.orders import Said, state
@@ -69,7 +69,7 @@ def carry_out(shop: Shop, no: int) -> State | None:
     """Try one remedy; its state afterwards, or None if it was not due (somebody else has it, or it is settled)."""
     with transaction(shop.engine) as tx:
         taken = _take(tx, shop, no)
-    if taken is None or taken.state is State.WITHDRAWN:
+    if taken is None or taken.state in (State.WITHDRAWN, State.FAILED):
         return taken.state if taken else None
     try:
         outcome = _ask(shop, taken)
@@ -102,6 +102,11 @@ def _take(tx: Connection, shop: Shop, no: int) -> StoredRemedy | None:
             return store.change(tx, no, state=str(State.WITHDRAWN), ended_at=now, due_at=None, error=why)
     if remedy.state is State.BOOKED:
         return store.change(tx, no, due_at=now + ASK_AGAIN)
+    if remedy.tries and remedy.action in MONEY and not _still_left(tx, remedy, shop.policy, now):
+        _missed(
+            tx, no, PortError("It went back by another way meanwhile; look before it is tried again.", final=True), now
+        )
+        return store.by_no(tx, no)
     tries = remedy.tries + 1
     return store.change(tx, no, tries=tries, due_at=now + (pause(tries) or ASK_AGAIN))
 
@@ -116,6 +121,12 @@ def _no_longer(tx: Connection, remedy: StoredRemedy, policy: Policy, now: dateti
         if each.eligible and covered and remedy.amount_minor <= each.amount_minor:
             return ""
     return mine[0].why if mine else "There is nothing of the kind to do any more."
+
+
+def _still_left(tx: Connection, remedy: StoredRemedy, policy: Policy, now: datetime) -> bool:
+    """Between two tries, hours apart, somebody may have paid it back by hand: the port knows nothing of that."""
+    facts = answers.collect(tx, remedy.order_number, policy, now)
+    return remedy.amount_minor <= money_of(facts, now, 0).left_minor
 
 
 def _every(facts: OrderFacts) -> tuple[int, ...]:

@@ -396,3 +396,20 @@ def test_money_in_parts_is_one_sum_for_whoever_grants_it(town: Town) -> None:
         with refused("remedy_not_yours"):
             grant(tx, agent, rest.no, SOLO, now)
         assert grant(tx, lead, rest.no, SOLO, now).state is State.GRANTED
+
+
+def test_what_was_paid_by_hand_between_two_tries_is_not_paid_again(town: Town) -> None:
+    shop, payments = shop_of(town)
+    place(town, "T-1")
+    agent = somebody(town, Role.AGENT)
+    with town.house.work() as (tx, now):
+        asked = take(tx, agent, "T-1", Ask(REFUND), shop.ports, SOLO, now)
+    payments.fails, payments.final = 1, True
+    town.wait(seconds=SOLO.undo_s)
+    assert carry_out(shop, asked.no) is State.FAILED
+    by_hand = {"amount_minor": 3778, "currency": "USD"}
+    say(town, "T-1", StatementKind.REFUNDED, Source.SHOP, payload=by_hand)
+    with town.house.work() as (tx, now):
+        retry(tx, agent, asked.no, now)
+    assert carry_out(shop, asked.no) is State.FAILED
+    assert len(payments.asked) == 1
