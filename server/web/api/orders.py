@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from server.rules.facts import Correction, Source, StatementKind
 from server.rules.privacy import Viewer
@@ -28,6 +28,16 @@ PolicyVersion = Annotated[str, Query(max_length=32, examples=["2026.1"])]
 Threshold = Annotated[str, Field(max_length=64, examples=["handling_bd=3"])]
 Thresholds = Annotated[tuple[Threshold, ...], Query(max_length=16, description="Other thresholds, NAME=VALUE.")]
 Business = Annotated[int, Field(ge=0, le=365)]
+
+
+# What the server itself records bears these: whoever took such a key first would keep it from being recorded.
+_OURS = ("contact:", "contact-call:", "contact-answer:", "customer:", "mail:", "message:", "remedy:", "scan:")
+
+
+def _own(key: str) -> str:
+    if key.startswith(_OURS):
+        raise ValueError(f"a key of your own: not one that begins with {', '.join(_OURS)}")
+    return key
 
 
 class PlaceIn(Body):
@@ -97,7 +107,7 @@ class StatementIn(Body):
     each kind.
     """
 
-    key: Annotated[str, Field(min_length=1, max_length=128)]
+    key: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_own)]
     kind: StatementKind
     said_at: Moment
     by: Line

@@ -54,3 +54,11 @@ def test_who_recorded_a_statement_is_written_down_whatever_name_it_bears(town: T
         ("stated", agent.email),
         ("recorded", agent.email),
     ]
+
+
+@pytest.mark.parametrize("key", ["remedy:1:refunded", "scan:0123", "mail:0123", "message:m-1:letter"])
+def test_nobody_takes_the_key_under_which_the_server_will_record(town: Town, key: str) -> None:
+    who = town.staff(Role.AGENT)
+    who.post("/orders", order("T-1"))
+    said_first = said(key, "note", town.now, "staff", payload={"text": "x"})
+    who.refused("POST", "/orders/T-1/statements", 422, "bad_request", json={"statements": [said_first]})
