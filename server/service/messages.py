@@ -24,6 +24,7 @@ from server.rules.payloads import PromiseKind
 from server.rules.policy import Policy
 from server.rules.promise_templates import TEMPLATES, due_of
 from server.rules.promises import CONDITIONS
+from server.rules.remedy_life import State
 from server.rules.weigh import weigh
 from server.service import answers, letters, remedies
 from server.service import orders as ledger
@@ -143,7 +144,9 @@ def send(
     given = ledger.state(tx, number, _said(draft, key, who, via, now, who.zone), who.role, now)
     if draft.remedy is not None:
         ask = Ask(draft.remedy, reason=reason, key=_key(key, "remedy"))
-        remedies.take(tx, who, number, ask, out.ports, policy, now)
+        taken = remedies.take(tx, who, number, ask, out.ports, policy, now)
+        if taken.state is State.PROPOSED:  # above their limit with what they granted before: no letter tells of it
+            raise refuse("remedy_not_yours", why="It waits for somebody who may.", reference=number)
     letters.write_customer(tx, number, checked.letter, f"message:{number}:{key}", out.base_url, now)
     detail: dict[str, Any] = {"key": key, "statements": [each.id for each in given]}
     if checked.objections:

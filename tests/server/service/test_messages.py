@@ -10,8 +10,10 @@ from typing import Any
 from sqlalchemy import select, text
 
 from server.rules.authority import Role
+from server.rules.facts import Source, StatementKind
 from server.service import answers
 from server.store.tables import acts, notices, open_findings
+from tests.server.service.remedy_town import place, say
 from tests.server.web.test_orders import refuted, state
 from tests.server.web.town import Somebody, Town, order, said
 
@@ -288,3 +290,15 @@ def test_the_audit_a_hundred_at_a_time(town: Town) -> None:
     assert len(first) == 100
     assert len({e["no"] for e in first + rest}) == 131
     assert rest[-1]["action"] == "recorded"
+
+
+def test_no_letter_tells_of_a_remedy_that_waits_for_somebody_else(town: Town) -> None:
+    place(town, "T-9", fee=150_00, days_ago=1)
+    slow = {"carrier": "UPS", "number": "1Z999AA10323456784", "service": "ground"}
+    say(town, "T-9", StatementKind.LABEL_PRINTED, Source.WAREHOUSE, payload=slow)
+    agent = town.staff(Role.AGENT)
+    message = {"key": "m-9", "text": "Your fee goes back.", "remedy": "refund_service_fee", "reason": "it was slow"}
+    agent.refused("POST", "/orders/T-9/messages", 403, "remedy_not_yours", json=message)
+    assert letters(town) == []
+    message["remedy"] = "override_refuted"
+    agent.refused("POST", "/orders/T-9/messages", 409, "message_stopped", json=message)
