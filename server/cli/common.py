@@ -19,6 +19,10 @@ from sqlalchemy import Connection, Engine
 
 from server import wiring
 from server.refusal import invalid
+from server.rules.policy import PROFILES, Policy
+from server.service import accounts, people
+from server.service.caller import Caller
+from server.service.refusals import refuse
 from server.settings import Settings, load
 from server.store.db import transaction
 from server.store.migrations import current, require_newest
@@ -42,6 +46,18 @@ class Work:
     now: datetime
     settings: Settings
     engine: Engine
+
+    @property
+    def policy(self) -> Policy:
+        """The thresholds and the profile that this house works by."""
+        return PROFILES[self.settings.policy_profile]
+
+    def caller(self, email: str) -> Caller:
+        """The account that is named as the one who does it. Refusals: account_unknown, also if it is disabled."""
+        account = people.existing(self.tx, email)
+        if account.disabled_at is not None:
+            raise refuse("account_unknown")
+        return accounts.caller(account)
 
 
 @contextmanager

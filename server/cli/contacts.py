@@ -13,7 +13,6 @@ import typer
 from server import wiring
 from server.cli.common import ACTOR, AsJson, Work, say, show, work
 from server.refusal import invalid
-from server.rules.policy import PROFILES
 from server.service import channel_health, contacts, mail_in, threads
 from server.service.contacts import TEXT_MAX, Logged, Outcome
 from server.service.house import House
@@ -51,8 +50,8 @@ def add_to(app: typer.Typer) -> None:
 def _house() -> Iterator[tuple[Work, House]]:
     """One transaction, with what services need beside it."""
     with work() as at:
-        vault, policy = wiring.vault(at.settings, at.tx), PROFILES[at.settings.policy_profile]
-        yield at, House(at.settings, at.tx.engine, vault, wiring.clock, wiring.dice, policy)
+        vault = wiring.vault(at.settings, at.tx)
+        yield at, House(at.settings, at.tx.engine, vault, wiring.clock, wiring.dice, at.policy)
 
 
 def contact(

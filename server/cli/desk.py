@@ -8,18 +8,15 @@ from typing import Annotated
 import msgspec
 import typer
 
-from server.cli.common import AsJson, Work, show, work
+from server.cli.common import AsJson, show, work
 from server.refusal import invalid
 from server.rules.drafts import Draft, Promises
 from server.rules.findings.finding import Severity
 from server.rules.payloads import PromiseKind
-from server.rules.policy import PROFILES, Policy
-from server.service import accounts, desk_lists, messages, people
-from server.service.caller import Caller
+from server.service import desk_lists, messages
 from server.service.desk_lists import When
 from server.service.messages import Out, Preview
 from server.service.ports import house_ports_of
-from server.service.refusals import refuse
 
 After = Annotated[str, typer.Option(help="`next` of the page before.")]
 
@@ -78,15 +75,15 @@ def say(
     made = (Promises(promise, _moment(due)),) if promise else ()
     draft = Draft(text, slot, promises=made)
     with work() as at:
-        caller = _account(at, who)
+        caller = at.caller(who)
         if send:
             if not key:
                 raise invalid("key_missing", "A message that is sent needs a name of its own.", "Add --key.")
             out = Out(at.settings.base_url, house_ports_of(at.engine, at.settings))
-            messages.send(at.tx, caller, number, draft, key, reason, _policy(at), out, at.now, via="cli")
+            messages.send(at.tx, caller, number, draft, key, reason, at.policy, out, at.now, via="cli")
             print("Sent.")
             return
-        looked = messages.preview(at.tx, caller, number, draft, _policy(at), at.now)
+        looked = messages.preview(at.tx, caller, number, draft, at.policy, at.now)
     print(msgspec.json.encode(looked).decode() if as_json else "\n".join(_lines(looked)))
     raise typer.Exit(1 if looked.stopped else 0)
 
@@ -110,14 +107,3 @@ def _moment(text: str) -> datetime | None:
     if moment is None or moment.tzinfo is None:
         raise invalid("due_invalid", f"{text} is no moment with an offset.", "Write 2026-11-24T17:00+01:00.")
     return moment.astimezone(UTC)
-
-
-def _account(at: Work, email: str) -> Caller:
-    account = people.existing(at.tx, email)
-    if account.disabled_at is not None:
-        raise refuse("account_unknown")
-    return accounts.caller(account)
-
-
-def _policy(at: Work) -> Policy:
-    return PROFILES[at.settings.policy_profile]

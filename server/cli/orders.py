@@ -7,8 +7,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from server.cli.common import AsJson, Work, work
-from server.rules.policy import PROFILES, Policy
+from server.cli.common import AsJson, work
 from server.service import answers, explain, tag_life
 from server.service import find as finding
 from server.service.find import Found
@@ -25,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
 def find(query: Annotated[str, typer.Argument(help="Anything.")], as_json: AsJson = False) -> None:
     """Find anything: order, serial, e-mail, carrier's number, gateway, code on a tag."""
     with work() as at:
-        found = finding.find(at.tx, query, _policy(at), at.now)
+        found = finding.find(at.tx, query, at.policy, at.now)
     _print(found, as_json, _found_lines(found))
 
 
@@ -44,7 +43,7 @@ def _found_lines(found: Found) -> list[str]:
 def order(number: Order, as_json: AsJson = False) -> None:
     """Did it ship, is it alive: what the customer reads, each step's verdict, what is open."""
     with work() as at:
-        answer = answers.for_staff(at.tx, number, _policy(at), explain.AT_THE_MACHINE, at.now)
+        answer = answers.for_staff(at.tx, number, at.policy, explain.AT_THE_MACHINE, at.now)
     lines = [answer.shown.sentence, *(f"  {reason}" for reason in answer.shown.reasons)]
     lines += [f"unit {step.slot} {step.step.replace('_', ' ')}: {step.verdict}" for step in answer.steps]
     lines += [f"{each.rule.id} {each.rule.title} ({each.severity}): {each.why}" for each in answer.findings]
@@ -54,14 +53,14 @@ def order(number: Order, as_json: AsJson = False) -> None:
 def why(number: Order) -> None:
     """Explain every verdict about an order from its facts."""
     with work() as at:
-        lines = explain.why(at.tx, number, at.now, _policy(at))
+        lines = explain.why(at.tx, number, at.now, at.policy)
     print("\n".join(lines))
 
 
 def tag(serial: Annotated[int, typer.Argument(help="The tag's serial.")], as_json: AsJson = False) -> None:
     """The life of a tag: its states, heard or not heard, our own sites."""
     with work() as at:
-        life = tag_life.tag_life(at.tx, serial, _policy(at), at.now)
+        life = tag_life.tag_life(at.tx, serial, at.policy, at.now)
     _print(life, as_json, _life_lines(life))
 
 
@@ -73,10 +72,6 @@ def _life_lines(life: TagLife) -> list[str]:
         f"  {each.step.replace('_', ' ')} since {each.at:%Y-%m-%d %H:%M:%SZ}: {each.verdict}" for each in life.states
     ]
     return lines
-
-
-def _policy(at: Work) -> Policy:
-    return PROFILES[at.settings.policy_profile]
 
 
 def _print(answer: Any, as_json: bool, lines: list[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from server import wiring
 from server.cli.common import AsJson, database, err, read_file, say, show, work
@@ -17,15 +17,11 @@ from server.rules.authority import Action, Role
 from server.rules.policy import PROFILES
 from server.rules.remedy_money import amount_words
 from server.service import remedies, remedy_desk, remedy_runs
-from server.service.accounts import caller
-from server.service.caller import Caller
 from server.service.ports import house_ports_of
-from server.service.refusals import refuse
 from server.service.remedies import Ask
 from server.service.remedy_runs import RunAnswer, RunAsk
 from server.service.remedy_work import Shop
 from server.settings import Settings
-from server.store import accounts
 from server.store.remedies import StoredRemedy
 
 As = Annotated[str, typer.Option("--as", help="E-mail address of the account whose role grants it; it is logged.")]
@@ -61,7 +57,7 @@ def waiting(as_json: AsJson = False) -> None:
 def offer(number: Order, who: As, as_json: AsJson = False) -> None:
     """Every remedy for an order: whether it can be had, and why."""
     with work() as at:
-        found = remedies.offered(at.tx, number, _caller(at.tx, who).role, PROFILES[at.settings.policy_profile], at.now)
+        found = remedies.offered(at.tx, number, at.caller(who).role, at.policy, at.now)
     rows = [
         (str(r.action), ",".join(map(str, r.slots)), _money(r.amount_minor, r.currency),
          "yes" if r.eligible else "no", "yes" if r.people else r.who, r.why)
@@ -82,32 +78,32 @@ def ask(
     """Ask for a remedy, and grant it if the role may; asked twice it is one."""
     wanted = Ask(action, reason, tuple(unit or ()), amount_minor, "", although_slow)
     with work() as at:
-        policy, ports = PROFILES[at.settings.policy_profile], house_ports_of(at.engine, at.settings)
-        _tell(remedies.take(at.tx, _caller(at.tx, who), number, wanted, ports, policy, at.now))
+        policy, ports = at.policy, house_ports_of(at.engine, at.settings)
+        _tell(remedies.take(at.tx, at.caller(who), number, wanted, ports, policy, at.now))
 
 
 def grant(no: No, who: As) -> None:
     """Agree to a remedy; where two people must, the second one settles it."""
     with work() as at:
-        _tell(remedies.grant(at.tx, _caller(at.tx, who), no, PROFILES[at.settings.policy_profile], at.now))
+        _tell(remedies.grant(at.tx, at.caller(who), no, at.policy, at.now))
 
 
 def withdraw(no: No, who: As, reason: Reason = "") -> None:
     """Take a remedy back, until it is tried for the first time."""
     with work() as at:
-        _tell(remedies.withdraw(at.tx, _caller(at.tx, who), no, reason, at.now))
+        _tell(remedies.withdraw(at.tx, at.caller(who), no, reason, at.now))
 
 
 def retry(no: No, who: As) -> None:
     """Try a failed remedy again; its key makes that safe."""
     with work() as at:
-        _tell(remedies.retry(at.tx, _caller(at.tx, who), no, at.now))
+        _tell(remedies.retry(at.tx, at.caller(who), no, at.now))
 
 
 def paid(key: Annotated[str, typer.Argument(help="The entry's key, as `remedy list` prints it.")], who: As) -> None:
     """Say that an entry of the ledger was paid by hand; its customer gets a letter at the next round."""
     with work() as at:
-        entry = remedy_desk.mark_paid(at.tx, _caller(at.tx, who), key, at.now)
+        entry = remedy_desk.mark_paid(at.tx, at.caller(who), key, at.now)
     say(f"Paid: {amount_words(entry.amount_minor, entry.currency)}, order {entry.order_number}.")
 
 
@@ -131,14 +127,14 @@ def preview(
     named = tuple(read_file(orders, FILE_MAX).decode(errors="replace").split()) if orders else ()
     wanted = RunAsk(key, action, cause, text, named, cohort, rule)
     with work() as at:
-        made = remedy_runs.preview(at.tx, _caller(at.tx, who), wanted, PROFILES[at.settings.policy_profile], at.now)
+        made = remedy_runs.preview(at.tx, at.caller(who), wanted, at.policy, at.now)
     _show(made, as_json)
 
 
 def approve(no: RunNo, who: As) -> None:
     """Let a run start when its undo window is over; above the limit a second person does."""
     with work() as at:
-        done = remedy_runs.approve(at.tx, _caller(at.tx, who), no, PROFILES[at.settings.policy_profile], at.now)
+        done = remedy_runs.approve(at.tx, at.caller(who), no, at.policy, at.now)
     until = done.not_before or done.look_again_at
     say(f"Run {done.no} is {done.state}; " + ("it starts " if done.not_before else "look again after ") + f"{until}.")
 
@@ -146,14 +142,14 @@ def approve(no: RunNo, who: As) -> None:
 def withdraw_run(no: RunNo, who: As) -> None:
     """Take a run back before its undo window is over."""
     with work() as at:
-        done = remedy_runs.withdraw(at.tx, _caller(at.tx, who), no, PROFILES[at.settings.policy_profile], at.now)
+        done = remedy_runs.withdraw(at.tx, at.caller(who), no, at.policy, at.now)
     say(f"Run {done.no} is {done.state}; nothing was done.")
 
 
 def progress(no: RunNo, as_json: AsJson = False) -> None:
     """How far a run is, and what became of each of its orders."""
     with work() as at:
-        found = remedy_runs.answer(at.tx, Role.OPERATOR, no, PROFILES[at.settings.policy_profile])
+        found = remedy_runs.answer(at.tx, Role.OPERATOR, no, at.policy)
     _show(found, as_json)
 
 
@@ -186,13 +182,6 @@ def run(no: RunNo) -> None:
 def _shop(engine: Engine, told: Settings) -> Shop:
     ports = house_ports_of(engine, told)
     return Shop(engine, ports, PROFILES[told.policy_profile], wiring.clock, told.base_url)
-
-
-def _caller(tx: Connection, email: str) -> Caller:
-    account = accounts.by_email(tx, email.strip().lower())
-    if account is None:
-        raise refuse("account_unknown", reference=email)
-    return caller(account)
 
 
 def _tell(remedy: StoredRemedy) -> None:

@@ -18,9 +18,6 @@ from server.rules.payloads import PromiseKind
 from server.rules.policy import Policy
 from server.rules.promises import CONDITIONS
 
-# More hours than these are a date that nobody has thought about.
-HOURS_MAX: Final = 24 * 30
-
 
 @dataclass(frozen=True, slots=True)
 class Template:

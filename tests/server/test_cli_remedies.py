@@ -14,6 +14,7 @@ from server import wiring
 from server.cli.app import app
 from server.refusal import Refusal
 from server.rules.authority import Role
+from server.service import people
 from server.store.db import url_of
 from tests.server.service.remedy_town import letters, place, refunded
 from tests.server.web.town import Town
@@ -51,6 +52,11 @@ def test_one_order_from_the_offer_to_the_grant(town: Town) -> None:
         run("grant", "1", "--as", agent)
     with pytest.raises(Refusal, check=lambda r: r.code == "account_unknown"):
         run("grant", "1", "--as", "nobody@shop.example")
+    gone = town.staff(Role.SUPERVISOR).email
+    with town.house.work() as (tx, now):
+        people.disable(tx, gone, now, actor="test")
+    with pytest.raises(Refusal, check=lambda r: r.code == "account_unknown"):
+        run("grant", "1", "--as", gone)
     assert f"granted by {lead}" in run("grant", "1", "--as", lead).stderr
     assert "is withdrawn" in run("withdraw", "1", "--as", agent).stderr
 
