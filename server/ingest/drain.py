@@ -219,6 +219,7 @@ class Drain:
         """Less than QoS 1 is no promise to deliver again what we did not acknowledge: the connection is tried again."""
         if all(answer.value == 1 for answer in answers):
             self.subscribed.set()
+            self._log.info("broker_subscribed")
             metrics.CONNECTED.set(1)
             self._away_since_s = None
             return

@@ -44,6 +44,10 @@ class Ingest:
         with (self.folder / "ingest.log").open("ab") as log:
             self.child = children.start([sys.executable, "-m", "server", "ingest"], env=env, output=log)
 
+    def listens(self, times: int = 1) -> bool:
+        """True if it subscribed so often: what is published before that reaches nobody, and nobody says it again."""
+        return self.log.count("broker_subscribed") >= times
+
     @property
     def log(self) -> str:
         return (self.folder / "ingest.log").read_text()

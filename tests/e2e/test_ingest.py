@@ -72,7 +72,7 @@ def scene(engine: Engine, database_url: str, tmp_path: Path) -> Iterator[Scene]:
 def ingest(scene: Scene, broker: Broker) -> Iterator[Ingest]:
     made = scene.ingest(broker.port)
     made.start()
-    wait_until(lambda: "broker_connected" in made.log, "the ingest")
+    wait_until(lambda: made.listens(), "the ingest")
     time.sleep(0.3)
     yield made
     made.stop()
@@ -126,7 +126,7 @@ def test_counters_are_served_and_a_taken_port_is_told(scene: Scene, broker: Brok
     ingest.env = {"HEARSIGHT_INGEST_PORT": str(free_port)}
     ingest.start()
     try:
-        wait_until(lambda: "broker_connected" in ingest.log, "the ingest")
+        wait_until(lambda: ingest.listens(), "the ingest")
         with urllib.request.urlopen(f"http://127.0.0.1:{free_port}/metrics") as answer:
             assert "hearsight_ingest_connected 1.0" in answer.read().decode()
         second = scene.ingest(broker.port)

@@ -53,6 +53,7 @@ class House:
     """A database with an owner of one tag, the broker, the ingest, and the web as a process that can be killed."""
 
     def __init__(self, engine: Engine, database_url: str, broker: Mosquitto, port: int, folder: Path) -> None:
+        self.starts = 0
         self.engine, self.broker, self.port, self.folder = engine, broker, port, folder
         self.scene = Scene(engine, database_url, folder)
         self.ingest: Ingest = self.scene.ingest(broker.port)
@@ -110,7 +111,8 @@ class House:
 
     def start_ingest(self) -> None:
         self.ingest.start()
-        wait_until(lambda: "broker_connected" in self.ingest.log)
+        self.starts += 1
+        wait_until(lambda: self.ingest.listens(self.starts))
 
     def publish(self, *serials: int) -> int:
         """A gateway heard these tags this moment, in one batch; gives the moment in ms."""
