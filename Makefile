@@ -45,11 +45,12 @@ soak: setup ## for days: KILLS=3000 kills (SEED=7 plays one run again), then WOR
 world: setup ## whole systems under a seed: SEED=7 COUNT=200
 	@$(PY) -m tests.world --seed $(or $(SEED),1) --count $(COUNT)
 
-bench: setup ## the seven benchmarks, SECONDS_EACH=20 each
+bench: setup ## the eight benchmarks, SECONDS_EACH=20 each
 	@$(PY) -m bench.ingest --seconds $(SECONDS_EACH)
 	@$(PY) -m bench.backlog
 	@$(PY) -m bench.history
 	@$(PY) -m bench.weigh --seconds $(SECONDS_EACH)
+	@$(PY) -m bench.finding --seconds $(SECONDS_EACH)
 	@$(PY) -m bench.live --seconds $(SECONDS_EACH)
 	@$(PY) -m bench.resolve --seconds $(SECONDS_EACH)
 	@$(PY) -m bench.gateway --seconds $(SECONDS_EACH)
