@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -60,9 +59,8 @@ def test_a_vendor_that_is_away_is_left_alone_longer_and_longer(
     vendor.holds(tracker(NUMBER, *history(town)))
     vendor.holds(tracker(NUMBER[:-1] + "3"))
     vendor.mode = mode
-    began = time.monotonic()
     assert poller.poll_due() == 0
-    assert time.monotonic() - began < 10, "a dripping answer holds nobody up"
+    assert not vendor.heard_out, "a dripping answer holds nobody up"
     assert len(vendor.asked) == 1, "the second number is not asked: the vendor is away, not the number"
     assert poller.poll_due() == 0
     assert len(vendor.asked) == 1

@@ -77,6 +77,7 @@ class Vendor:
         self.mode, self.retry_after = "ok", "90"
         self.trackers: dict[str, dict[str, Any]] = {}
         self.asked: list[str] = []
+        self.heard_out = False  # somebody waited for the end of a dripping answer
         self._handlers()
 
     def holds(self, about: dict[str, Any]) -> None:
@@ -137,12 +138,12 @@ class Vendor:
                 self.end_headers()
                 try:
                     if vendor.mode == "slow":
-                        for byte in body:
+                        for byte in body[:-1]:
                             self.wfile.write(bytes([byte]))
                             self.wfile.flush()
                             time.sleep(0.2)
-                    else:
-                        self.wfile.write(body)
+                        vendor.heard_out, body = True, body[-1:]
+                    self.wfile.write(body)
                 except OSError:
                     pass  # whoever asked has hung up
 
