@@ -22,27 +22,22 @@ is one JSON object; `p99_growth` is the largest p99 of the largest size over the
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import random
 import statistics
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import psycopg
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, text
 
+from bench.databases import databases
 from server.ingest.rows import empty_rows, pg_time
-from server.local.postgres import ROLE, OwnPostgres
 from server.store import copying, db, ledger, partitions, sightings
 from server.store.ledger import BatchKey, NewBatch
-from server.store.migrations import migrate
 from server.store.tables import gateways
 from server.sweep.housekeeping import keep_house
 from wire.batch import Clock, GatewayClass, Place, PlaceSource
@@ -234,30 +229,8 @@ _SIZES: Final = text("select pg_relation_size(cast(:name as regclass)), pg_index
 # --- the whole ----------------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def houses(sizes: list[int]) -> Iterator[dict[int, Engine]]:
-    """A database for each size, in one PostgreSQL, removed at the end."""
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hearsight-bench-")))
-        folder.chmod(0o711)
-        own = stack.enter_context(OwnPostgres(folder / "postgres"))
-        engines: dict[int, Engine] = {}
-        for rows in sizes:
-            with psycopg.connect(own.superuser_url, autocommit=True) as admin:
-                admin.execute(f"create database rows_{rows} owner {ROLE}".encode())
-            engines[rows] = db.engine(own.url.replace("/hearsight?", f"/rows_{rows}?"))
-            stack.callback(engines[rows].dispose)
-            migrate(engines[rows])
-            began = time.perf_counter()
-            store_year(engines[rows], rows)
-            with psycopg.connect(own.superuser_url, autocommit=True) as admin:
-                admin.execute("checkpoint")
-            print(f"{rows:,} sightings stored and merged in {time.perf_counter() - began:.0f} s", flush=True)
-        yield engines
-
-
 def measure(sizes: list[int]) -> dict[str, Any]:
-    with houses(sizes) as engines:
+    with databases(sizes, store_year, "sightings") as engines:
         told = ask(engines)
         size = bytes_per_sighting(engines[sizes[-1]])
     small, large = told[sizes[0]], told[sizes[-1]]

@@ -16,30 +16,24 @@ the median round at the largest size over that at the smallest.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import statistics
-import sys
-import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import psycopg
 from rich.console import Console
 from rich.progress import track
 from sqlalchemy import Engine, text
 
-from server.local.postgres import ROLE, OwnPostgres
+from bench.databases import databases
 from server.rules.facts import OrderFacts
 from server.rules.policy import SOLO
 from server.rules.story.reader import story_of
 from server.rules.weigh import weigh
 from server.store import db, partitions
-from server.store.migrations import migrate
 from server.sweep.orders import sweep_orders
 
 STORIES: Final = Path(__file__).resolve().parent.parent / "firmware_sim" / "stories"
@@ -114,31 +108,9 @@ def rounds(engines: dict[int, Engine]) -> dict[int, list[float]]:
     return {orders: times[1:] for orders, times in took.items()}
 
 
-@contextlib.contextmanager
-def houses(sizes: list[int]) -> Iterator[dict[int, Engine]]:
-    """A database for each size, in one PostgreSQL, removed at the end."""
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hearsight-bench-")))
-        folder.chmod(0o711)
-        own = stack.enter_context(OwnPostgres(folder / "postgres"))
-        engines: dict[int, Engine] = {}
-        for orders in sizes:
-            with psycopg.connect(own.superuser_url, autocommit=True) as admin:
-                admin.execute(f"create database orders_{orders} owner {ROLE}".encode())
-            engines[orders] = db.engine(own.url.replace("/hearsight?", f"/orders_{orders}?"))
-            stack.callback(engines[orders].dispose)
-            migrate(engines[orders])
-            began = time.perf_counter()
-            fill(engines[orders], orders)
-            print(f"{orders:,} orders stored in {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
-        with psycopg.connect(own.superuser_url, autocommit=True) as admin:
-            admin.execute("checkpoint")
-        yield engines
-
-
 def measure(sizes: list[int], seconds: float) -> dict[str, Any]:
     alone = orders_per_s(seconds)
-    with houses(sizes) as engines:
+    with databases(sizes, fill, "orders") as engines:
         took = {orders: statistics.median(times) for orders, times in rounds(engines).items()}
     return {
         "orders_per_s": round(alone),
