@@ -90,7 +90,7 @@ def test_every_error_code_is_documented(page: str, root: Path) -> None:
         and node.func.id == "WireError"
         and isinstance(node.args[0], ast.Constant)
     }
-    table = page.split("## 14. Error codes")[1].split("\n\n")[1]
+    table = page.split("## 16. Error codes")[1].split("\n\n")[1]
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == raised
 
 
