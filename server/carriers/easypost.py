@@ -19,7 +19,8 @@ import httpx
 import msgspec
 
 from server.carriers.codes import OVER, meaning
-from server.carriers.places import FIRST_YEAR, LAST_YEAR, Place, end_of_day, when
+from server.carriers.places import Place, end_of_day, when
+from server.rules.payload_json import FIRST_YEAR, LAST_YEAR
 from server.rules.payloads import CarrierScan, ShipmentStatus
 from server.service.carrier_port import AwayError, Delivery, RefusedError, Scan, Told, UnreadableError, plain
 

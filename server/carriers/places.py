@@ -14,11 +14,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from server.rules.payload_json import FIRST_YEAR, LAST_YEAR
+
 # The first land to see a new day and the last one: no wall clock is farther from UTC.
 AHEAD_MAX: Final = timedelta(hours=14)
 BEHIND_MAX: Final = timedelta(hours=12)
-# Before tags were made, and after which nobody is asked: outside, arithmetic with zones overflows.
-FIRST_YEAR, LAST_YEAR = 2000, 2100
 
 _EASTERN, _CENTRAL, _MOUNTAIN, _PACIFIC = "America/New_York", "America/Chicago", "America/Denver", "America/Los_Angeles"
 _ALASKA, _HAWAII, _PHOENIX, _PUERTO_RICO = (

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -104,6 +105,11 @@ def _text(value: Any) -> str:
     if value is None:
         return "–"
     return f"{value:%Y-%m-%d %H:%M:%SZ}" if isinstance(value, datetime) else str(value)
+
+
+def answer(value: Any, as_json: bool, lines: Sequence[str]) -> None:
+    """One whole answer: for programs as JSON, for people line by line."""
+    print(msgspec.json.encode(value).decode() if as_json else "\n".join(lines))
 
 
 def say(text: str) -> None:

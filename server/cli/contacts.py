@@ -13,7 +13,7 @@ import typer
 from server import wiring
 from server.cli.common import ACTOR, AsJson, Work, say, show, work
 from server.refusal import invalid
-from server.service import channel_health, contacts, mail_in, threads
+from server.service import answers, channel_health, contacts, mail_in, threads
 from server.service.contacts import TEXT_MAX, Logged, Outcome
 from server.service.house import House
 from server.service.mail_reader import MAIL_MAX
@@ -51,7 +51,7 @@ def _house() -> Iterator[tuple[Work, House]]:
     """One transaction, with what services need beside it."""
     with work() as at:
         vault = wiring.vault(at.settings, at.tx)
-        yield at, House(at.settings, at.tx.engine, vault, wiring.clock, wiring.dice, at.policy)
+        yield at, House(at.settings, at.engine, vault, wiring.clock, wiring.dice, at.policy)
 
 
 def contact(
@@ -78,7 +78,8 @@ def contact(
 def thread(number: Order, as_json: AsJson = False) -> None:
     """Everything that was written and called about an order, and since when its customer waits."""
     with _house() as (at, house):
-        told = threads.thread(at.tx, house, number, threads.Reading.STAFF, at.now)
+        looked = answers.weighing(at.tx, number, at.policy, at.now)
+        told = threads.thread(at.tx, house, looked, threads.Reading.STAFF)
     rows = [
         (each.at, "in" if each.inbound else "out", each.channel, each.wants, each.words.text, each.by)
         for each in told.messages

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated
 
-import msgspec
 import typer
 
-from server.cli.common import AsJson, show, work
+from server.cli.common import AsJson, answer, show, work
+from server.cli.common import say as remark
 from server.refusal import invalid
 from server.rules.drafts import Draft, Promises
 from server.rules.findings.finding import Severity
@@ -37,7 +37,7 @@ def findings(
         found = desk_lists.findings(at.tx, rule or None, severity, after or None)
     columns = ("order", "customer", "rule", "title", "slot", "severity", "since")
     show(columns, [[getattr(row, name) for name in columns] for row in found.rows], as_json)
-    _more(found.next, as_json)
+    _more(found.next)
 
 
 def promises(
@@ -51,12 +51,12 @@ def promises(
         found = desk_lists.promises(at.tx, when, zone, after or None, at.now)
     columns = ("order", "customer", "promise", "slot", "what", "due", "by")
     show(columns, [[getattr(row, name) for name in columns] for row in found.rows], as_json)
-    _more(found.next, as_json)
+    _more(found.next)
 
 
-def _more(after: str | None, as_json: bool) -> None:
-    if after and not as_json:
-        typer.echo(f"More: --after {after}", err=True)
+def _more(after: str | None) -> None:
+    if after:
+        remark(f"More: --after {after}")
 
 
 def say(
@@ -84,7 +84,7 @@ def say(
             print("Sent.")
             return
         looked = messages.preview(at.tx, caller, number, draft, at.policy, at.now)
-    print(msgspec.json.encode(looked).decode() if as_json else "\n".join(_lines(looked)))
+    answer(looked, as_json, _lines(looked))
     raise typer.Exit(1 if looked.stopped else 0)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 import typer
 
 from server.cli.common import AsJson, work
+from server.cli.common import answer as tell
 from server.service import answers, explain, tag_life
 from server.service import find as finding
 from server.service.find import Found
@@ -22,10 +22,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def find(query: Annotated[str, typer.Argument(help="Anything.")], as_json: AsJson = False) -> None:
-    """Find anything: order, serial, e-mail, carrier's number, gateway, code on a tag."""
+    """Find anything: order, serial, name, e-mail, telephone, carrier's number, promise, gateway, code on a tag."""
     with work() as at:
         found = finding.find(at.tx, query, at.policy, at.now)
-    _print(found, as_json, _found_lines(found))
+    tell(found, as_json, _found_lines(found))
 
 
 def _found_lines(found: Found) -> list[str]:
@@ -43,11 +43,12 @@ def _found_lines(found: Found) -> list[str]:
 def order(number: Order, as_json: AsJson = False) -> None:
     """Did it ship, is it alive: what the customer reads, each step's verdict, what is open."""
     with work() as at:
-        answer = answers.for_staff(at.tx, number, at.policy, explain.AT_THE_MACHINE, at.now)
+        looked = answers.weighing(at.tx, number, at.policy, at.now)
+        answer = answers.for_staff(at.tx, looked, at.policy, explain.AT_THE_MACHINE)
     lines = [answer.shown.sentence, *(f"  {reason}" for reason in answer.shown.reasons)]
     lines += [f"unit {step.slot} {step.step.replace('_', ' ')}: {step.verdict}" for step in answer.steps]
     lines += [f"{each.rule.id} {each.rule.title} ({each.severity}): {each.why}" for each in answer.findings]
-    _print(answer, as_json, lines)
+    tell(answer, as_json, lines)
 
 
 def why(number: Order) -> None:
@@ -61,7 +62,7 @@ def tag(serial: Annotated[int, typer.Argument(help="The tag's serial.")], as_jso
     """The life of a tag: its states, heard or not heard, our own sites."""
     with work() as at:
         life = tag_life.tag_life(at.tx, serial, at.policy, at.now)
-    _print(life, as_json, _life_lines(life))
+    tell(life, as_json, _life_lines(life))
 
 
 def _life_lines(life: TagLife) -> list[str]:
@@ -72,7 +73,3 @@ def _life_lines(life: TagLife) -> list[str]:
         f"  {each.step.replace('_', ' ')} since {each.at:%Y-%m-%d %H:%M:%SZ}: {each.verdict}" for each in life.states
     ]
     return lines
-
-
-def _print(answer: Any, as_json: bool, lines: list[str]) -> None:
-    print(msgspec.json.encode(answer).decode() if as_json else "\n".join(lines))

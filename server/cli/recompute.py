@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
-import msgspec
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from sqlalchemy import Engine, text
 
 from server import wiring
-from server.cli.common import AsJson, database, err, say, show
+from server.cli.common import AsJson, answer, database, err, say, show
 from server.rules.policy import PROFILES, Policy
 from server.service import recompute as service
 from server.service.recompute import Recomputed
@@ -111,7 +110,7 @@ def _tell(run: Run, other: Policy, now: datetime, as_json: bool) -> None:
             "counts": [{"what": what, "change": change, "count": n} for (what, change), n in sorted(counts.items())],
             "orders": run.changed, "stopped": run.stopped, "after": run.last,
         }  # fmt: skip
-        print(msgspec.json.encode(told).decode())
+        answer(told, as_json, ())
         return
     rows = [
         (each.number, c.change, c.what, c.slot, c.subject, c.before or None, c.after or None)

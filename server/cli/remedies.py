@@ -5,18 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from sqlalchemy import Engine
 
 from server import wiring
-from server.cli.common import AsJson, database, err, read_file, say, show, work
+from server.cli.common import AsJson, answer, database, err, read_file, say, show, work
 from server.refusal import invalid
 from server.rules.authority import Action, Role
 from server.rules.policy import PROFILES
 from server.rules.remedy_money import amount_words
-from server.service import remedies, remedy_desk, remedy_runs
+from server.service import answers, remedies, remedy_desk, remedy_runs
 from server.service.ports import house_ports_of
 from server.service.remedies import Ask
 from server.service.remedy_runs import RunAnswer, RunAsk
@@ -57,7 +56,8 @@ def waiting(as_json: AsJson = False) -> None:
 def offer(number: Order, who: As, as_json: AsJson = False) -> None:
     """Every remedy for an order: whether it can be had, and why."""
     with work() as at:
-        found = remedies.offered(at.tx, number, at.caller(who).role, at.policy, at.now)
+        looked = answers.weighing(at.tx, number, at.policy, at.now)
+        found = remedies.offered(at.tx, looked, at.caller(who).role, at.policy)
     rows = [
         (str(r.action), ",".join(map(str, r.slots)), _money(r.amount_minor, r.currency),
          "yes" if r.eligible else "no", "yes" if r.people else r.who, r.why)
@@ -203,7 +203,7 @@ def _money(amount_minor: int, currency: str) -> str | None:
 
 def _show(found: RunAnswer, as_json: bool) -> None:
     if as_json:
-        print(msgspec.json.encode(found).decode())
+        answer(found, as_json, ())
         return
     rows = [(e.order, _money(e.amount_minor, e.currency), str(e.state), e.why) for e in found.entries]
     show(("order", "amount", "state", "why"), rows, False)

@@ -91,9 +91,23 @@ _REMEDIES: Final = (
 )
 GRANTING: Final = tuple(role for role in Role if any(role in TABLE[action] for action in _REMEDIES))
 
-# Done by the system itself, unasked, when the rule says so; what it queues or proposes waits for a person.
-AUTOMATIC: Final = frozenset({Action.REFUND_SERVICE_FEE})
-QUEUED: Final = frozenset({Action.FULL_REFUND, Action.COHORT_REMEDY})
+
+@dataclass(frozen=True, slots=True)
+class Unasked:
+    """What nobody has to ask for while one of these rules is open: `done` by the system, else queued for a person.
+
+    `critical`: only while the finding is; R-21 becomes it when the condition of a keep lapses.
+    """
+
+    rules: tuple[str, ...]
+    done: bool
+    critical: bool = False
+
+
+UNASKED: Final[Mapping[Action, Unasked]] = {
+    Action.REFUND_SERVICE_FEE: Unasked(("R-09",), done=True),
+    Action.FULL_REFUND: Unasked(("R-03", "R-21"), done=False, critical=True),
+}
 
 
 @dataclass(frozen=True, slots=True)

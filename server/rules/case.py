@@ -29,6 +29,7 @@ from server.rules.facts import (
     StatementKind,
     Unit,
 )
+from server.rules.first_sign import calendar_of, first_sign_due
 from server.rules.freshness import Freshness, Sighting, judge
 from server.rules.identity import Conflict, conflicts, disputed
 from server.rules.moment import Moment
@@ -82,7 +83,7 @@ class SlotCase:
     @property
     def delivery_scans(self) -> tuple[Statement, ...]:
         """Physical scans by which the carrier says that it handed the parcel over, in order of time."""
-        return tuple(s for s in self.physical_scans if _scan(s).status is ShipmentStatus.DELIVERED)
+        return tuple(s for s in self.physical_scans if scan_of(s).status is ShipmentStatus.DELIVERED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +150,8 @@ class Case:
 
     @property
     def calendar(self) -> Site:
-        """The fulfilling site's calendar; without a site, Monday to Friday in the order's zone and no pickups."""
-        return self.site or Site("", "our site", self.facts.order.zone, Place(0.0, 0.0, 0.0))
+        """The fulfilling site's calendar, or what stands for it."""
+        return calendar_of(self.facts)
 
     def pickup_deadline(self, said: Statement) -> datetime:
         """From when on a parcel said to be gone has no business inside: settled, and the next pickup is over."""
@@ -162,10 +163,7 @@ class Case:
 
     def evidence_due(self, said: Statement) -> datetime:
         """When the first physical sign of a parcel said to be gone must be there; until then words stay calm."""
-        pickup = business_days.next_pickup(self.calendar, said.latest)
-        if pickup is None:
-            return business_days.business_days_end(self.calendar, said.latest, self.policy.evidence_due_bd)
-        return pickup + timedelta(seconds=self.policy.first_scan_after_pickup_s)
+        return first_sign_due(self.calendar, said.latest, self.policy)
 
     def covered(self, slot: SlotCase, since: datetime) -> bool:
         """True if somebody could have seen it from then on: a carrier its label, or our healthy gateways its beacon."""
@@ -183,8 +181,7 @@ class Case:
 
 def lay_out(facts: OrderFacts, policy: Policy, moment: Moment, with_disputed: bool = False) -> Case:
     """Prepare the case as it was known at the moment. `with_disputed`: let sightings in conflict count all the same."""
-    known = [s for s in dict.fromkeys(facts.statements) if moment.passed(_known_at(s))]
-    standing, corrected = standing_of(known)
+    standing, corrected = standing_at(facts, moment)
     acts = sorted({a for a in facts.acts if moment.passed(a.learnt_at)}, key=lambda a: (a.at, a.id))
     sites = {site.id: site for site in facts.sites}
     bare = Case(
@@ -212,6 +209,11 @@ def lay_out(facts: OrderFacts, policy: Policy, moment: Moment, with_disputed: bo
     weightless = frozenset[Heard]() if with_disputed else doubted
     units = tuple(_units(case, slot, by_serial, weightless) for slot in facts.order.slots)
     return replace(case, units=units)
+
+
+def standing_at(facts: OrderFacts, moment: Moment) -> tuple[tuple[Statement, ...], frozenset[str]]:
+    """What stands of an order's statements as they were known at the moment, and the ids corrected."""
+    return standing_of([s for s in dict.fromkeys(facts.statements) if moment.passed(_known_at(s))])
 
 
 def _known_at(said: Statement) -> datetime:
@@ -347,7 +349,8 @@ def _is_away(case: Case, sighting: Sighting) -> bool:
     return all(at_least_apart_m(place, site.place) > case.policy.away_min_m for site in case.sites.values())
 
 
-def _scan(statement: Statement) -> CarrierScan:
+def scan_of(statement: Statement) -> CarrierScan:
+    """The carrier's event that a statement tells."""
     assert isinstance(statement.payload, CarrierScan), "not a carrier's event"
     return statement.payload
 
@@ -368,7 +371,7 @@ def _sort_scans(
 
 
 def _belongs(case: Case, statement: Statement, label: Statement) -> bool:
-    scan, printed = _scan(statement), label.payload
+    scan, printed = scan_of(statement), label.payload
     assert isinstance(printed, Label), "not a label"
     if (scan.carrier, scan.number) != (printed.carrier, printed.number):
         return False

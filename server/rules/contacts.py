@@ -97,7 +97,7 @@ def reply_due(case: Case, wait: Wait) -> datetime:
 
 def reply_clock(case: Case) -> ReplyClock | None:
     """The wait that runs, if one does: at most the last one is unanswered."""
-    wait = next((each for each in waits(case) if each.answered is None), None)
+    wait = next((each for each in case.once(waits) if each.answered is None), None)
     if wait is None:
         return None
     meanwhile = [s for s in asks(case) if (s.said_at, s.id) >= (wait.asked.said_at, wait.asked.id)]

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from server.rules import payload_json
 from server.rules.authority import Action, Role
 from server.rules.facts import OrderFacts, Source, Statement, StatementKind, interval
 from server.rules.payloads import About, Assertion, Contact, Nothing, NumberGiven, Offer, Payload, PromiseKind
 from server.rules.payloads import PromiseMade as Made
 
 # A letter of two pages; a contact's payload keeps no more.
-TEXT_MAX: Final = 4_000
+TEXT_MAX: Final = payload_json.TEXT_MAX
 # More things at once than these are several messages.
 SAYS_MAX, PROMISES_MAX, OFFERS_MAX, NUMBERS_MAX = 4, 3, 3, 3
 

@@ -108,6 +108,25 @@ def _why_left(verdict: Verdict, away: list[Sighting], scans: list[Statement]) ->
     return "One physical source away from our sites; a second one would prove it."
 
 
+@dataclass(frozen=True, slots=True)
+class Unshown:
+    """Words that it has left, and when a sign was `due`, nothing showed it. `ends`: what settles them, and why."""
+
+    unit: SlotCase
+    due: datetime
+    ends: tuple[tuple[datetime | None, str], ...]
+
+
+def unshown(case: Case, units: Sequence[SlotCase], said: Statement) -> Unshown | None:
+    """Judge the words for one slot, whoever said them and in which form; None: it was shown in time, or is not due."""
+    unit = case.witness(units[0].slot.number, said.said_at)
+    due = max(said.said_at, case.evidence_due(said))
+    shown = min([*departures_for(unit, said), *(act.at for act in receipts(unit))], default=None)
+    if (shown is not None and shown <= due) or not case.moment.passed(due):
+        return None
+    return Unshown(unit, due, ((shown, "it was seen out of our hands"), (replaced_at(units, unit), REPLACED)))
+
+
 def judge_gone(case: Case, slot: int, said: Statement) -> Answer:
     """The verdict on a "dispatched" (or shipping notice) for one slot."""
     unit = case.witness(slot, said.said_at)

@@ -27,7 +27,7 @@ def while_waiting(case: Case, found: Iterable[Found]) -> Iterable[Found]:
         over = each.cleared_at
         during = [
             wait
-            for wait in waits(case)
+            for wait in case.once(waits)
             if (over is None or wait.asked.said_at < over)
             and (wait.answered is None or wait.answered.said_at > each.since)
         ]

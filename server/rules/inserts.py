@@ -19,6 +19,7 @@ from server.rules.findings.r13_not_a_carrier_number import useless
 from server.rules.life import Step, far
 from server.rules.payloads import CarrierScan, Label, Payment
 from server.rules.promises import PromiseState
+from server.rules.remedy_money import amount_words
 from server.rules.shown import SlotShown
 from server.rules.weigh import Weighing
 
@@ -133,12 +134,12 @@ def _promise_due(known: Known) -> str | None:
 
 
 def _refund(known: Known) -> str | None:
-    booked = [s for s in known.case.statements if is_refund(s) and known.slot in (None, s.slot or known.slot)]
+    booked = [s for s in known.case.statements if is_refund(s) and (known.slot is None or s.covers(known.slot))]
     if not booked or not isinstance(booked[-1].payload, Payment):
         return None
     money = booked[-1].payload
     on = words.moment(booked[-1].latest, known.case.zone)
-    return f"{money.amount_minor / 100:.2f} {money.currency}, booked {on}"
+    return f"{amount_words(money.amount_minor, money.currency)}, booked {on}"
 
 
 def _address(known: Known) -> str | None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Final
 
 from server.rules import business_days, phrases, words
@@ -23,9 +23,11 @@ from server.rules.findings.registry import CATALOGUE
 from server.rules.inserts import Known, OnFile, fill
 from server.rules.life import Step, far
 from server.rules.moment import Moment
-from server.rules.payloads import About, Label, Nothing, Payment
+from server.rules.payloads import About, Label, Nothing
 from server.rules.policy import Policy
 from server.rules.promises import CONDITIONS
+from server.rules.remedy_life import MONEY
+from server.rules.remedy_money import money_of
 from server.rules.repeated import REMEDIES, remedied, repeats
 from server.rules.tracking import decode
 from server.rules.weigh import Weighing, weigh
@@ -97,7 +99,7 @@ def check(
     case = lay_out(facts, policy, Moment(now))
     due = min((p.due for p in draft.promises if p.due is not None), default=None)
     known = Known(case, weighed, on_file, draft.slot, due)
-    desk = _Desk(facts, weighed, case, known, draft, sender, policy, now)
+    desk = _Desk(known, draft, sender)
     text, missing = fill(draft.text, known)
     found = [
         *(
@@ -155,14 +157,18 @@ _IN_DOUBT: Final = frozenset({"R-06", "R-07", "R-08"})
 
 @dataclass(frozen=True, slots=True)
 class _Desk:
-    facts: OrderFacts
-    weighed: Weighing
-    case: Case
     known: Known
     draft: Draft
     sender: Sender
-    policy: Policy
-    now: datetime
+    _judged: dict[tuple[int, timedelta | None], tuple[Verdict, str]] = field(default_factory=dict, init=False)
+
+    @property
+    def case(self) -> Case:
+        return self.known.case
+
+    @property
+    def now(self) -> datetime:
+        return self.known.weighed.as_of
 
     def empty(self) -> Iterator[Objection]:
         if not self.draft.text.strip() and not self.draft.promises:
@@ -183,8 +189,7 @@ class _Desk:
         if says.value in _NEEDS:
             unit = self._unshown(_NEEDS[says.value])
             if unit is not None:
-                verdict, why = self._verdict(unit, Part("asks", StatementKind.DISPATCHED, unit.slot.number, Nothing(),
-                                                        says.at_least_ago))  # fmt: skip
+                verdict, why = self._verdict(unit, says.at_least_ago)
                 against = verdict in AGAINST
                 code, rule = ("against_evidence", "R-17") if against else ("not_shown", self._denied(unit) or "R-05")
                 yield Objection(code, rule, about, why if against else _NOT_YET, self.known.shown(unit).sentence)
@@ -200,8 +205,7 @@ class _Desk:
             unit = self._unshown(_NEEDS[claim.step])
             if unit is None:
                 continue
-            number = unit.slot.number
-            verdict, why = self._verdict(unit, Part("asks", StatementKind.DISPATCHED, number, Nothing(), claim.ago))
+            verdict, why = self._verdict(unit, claim.ago)
             denied = self._denied(unit)
             say = self.known.shown(unit).sentence
             if verdict in AGAINST or denied:
@@ -220,18 +224,26 @@ class _Desk:
 
     def _denied(self, unit: SlotCase) -> str:
         """The open finding that says already that it did not leave."""
-        mine = {f.rule.id for f in self.weighed.findings if f.slot in (None, unit.slot.number)}
+        mine = {f.rule.id for f in self.known.weighed.findings if f.slot in (None, unit.slot.number)}
         if unit.binding is None:
             mine.add("R-35")
         return next((rule for rule in _DENY if rule in mine), "")
 
-    def _verdict(self, unit: SlotCase, part: Part) -> tuple[Verdict, str]:
-        """What would be said of the words "it has left", were they said now of this unit."""
-        after = self._weigh([part])
-        judged = [v for v in after.verdicts if v.statement == DRAFT + part.name and v.slot == unit.slot.number]
-        if unit.binding is None:
-            return worst(v.verdict for v in judged), "No serial is bound to it: no tag was packed that could have left."
-        return worst(v.verdict for v in judged), next((v.why for v in judged), "")
+    def _verdict(self, unit: SlotCase, ago: timedelta | None) -> tuple[Verdict, str]:
+        """What would be said of the words "it has left", were they said now of this unit.
+
+        A whole weighing, so each is asked once: sentence after sentence of a letter claims the same.
+        """
+        asked = unit.slot.number, ago
+        if asked not in self._judged:
+            part = Part("asks", StatementKind.DISPATCHED, unit.slot.number, Nothing(), ago)
+            after = self._weigh([part])
+            judged = [v for v in after.verdicts if v.statement == DRAFT + part.name and v.slot == unit.slot.number]
+            why = next((v.why for v in judged), "")
+            if unit.binding is None:
+                why = "No serial is bound to it: no tag was packed that could have left."
+            self._judged[asked] = worst(v.verdict for v in judged), why
+        return self._judged[asked]
 
     def _no_estimate(self) -> bool:
         return bool(fill("{eta}", self.known)[1])
@@ -253,7 +265,7 @@ class _Desk:
             return
         if each.due <= self.now:
             yield Objection("promise_past", "R-12", about, CODES["promise_past"].means, "Name a later moment.")
-        repeat = repeats(self.case, self.weighed.promises, each.what, self.sender.by)
+        repeat = repeats(self.case, self.known.weighed.promises, each.what, self.sender.by)
         if repeat is not None and not granted and not remedied(self.case, repeat):
             rule = CATALOGUE["R-18"]
             yield Objection("promise_repeated", "R-18", about, repeat.why, rule.say)
@@ -265,15 +277,20 @@ class _Desk:
             return None
         if remedy not in REMEDIES:
             return False, f"{_said(remedy)} is no remedy."
-        amount = paid_minor(self.facts) if remedy is Action.FULL_REFUND else 0
-        permission = may(self.sender.role, remedy, amount, self.policy.profile)
+        money = money_of(self.case.facts, self.now, 0)
+        if remedy in MONEY and money.mixed:
+            return False, "It was paid in several currencies; refund it by hand and state it."
+        # A fee that the payments do not tell apart is judged when a person names it.
+        fee = min(money.fee_minor, money.left_minor)
+        amount = {Action.FULL_REFUND: money.left_minor, Action.REFUND_SERVICE_FEE: fee}.get(remedy, 0)
+        permission = may(self.sender.role, remedy, amount, self.case.policy.profile)
         return permission.allowed and permission.people <= 1, permission.why
 
     # --- numbers, the address, names -----------------------------------------------------------------------------
 
     def numbered(self) -> Iterator[Objection]:
         ours = {decode.decode(s.payload.number).plain for s in self.case.statements if isinstance(s.payload, Label)}
-        order = decode.decode(self.facts.order.number).plain
+        order = decode.decode(self.case.facts.order.number).plain
         structured = [(number, number, True) for number in self.draft.numbers]
         in_text = [(number, sentence, False) for number, sentence in phrases.numbers(self.draft.text)]
         for number, about, given in structured + in_text:
@@ -286,7 +303,7 @@ class _Desk:
                 yield Objection("number_doubtful", "R-13", about, f"{number} is on no label of this order.", "")
             elif given:
                 yield self._useless(about, decode.words(decoded))
-        doubt = next((f for f in self.weighed.findings if f.rule.id in _IN_DOUBT), None)
+        doubt = next((f for f in self.known.weighed.findings if f.rule.id in _IN_DOUBT), None)
         named = "{carrier_number}" in self.draft.text or any(decode.decode(n).plain in ours for n, _, _ in structured)
         if doubt is not None and named:
             yield Objection("number_doubtful", doubt.rule.id, "{carrier_number}", doubt.why, doubt.rule.say)
@@ -312,7 +329,7 @@ class _Desk:
 
     def opened(self, told: set[str]) -> list[Objection]:
         """Findings that hold with the draft's words and did not, or not as gravely, without them."""
-        before = {f.key: f for f in self.weighed.findings}
+        before = {f.key: f for f in self.known.weighed.findings}
         after = self._weigh(parts(self.draft))
         return [
             self._objection(f)
@@ -332,12 +349,6 @@ class _Desk:
         return Objection(code, found.rule.id, found.rule.title, found.why, found.rule.say or found.rule.do)
 
     def _weigh(self, made: Iterable[Part]) -> Weighing:
-        said = as_said(self.facts, made, self.sender.by, self.now)
-        return weigh(replace(self.facts, statements=(*self.facts.statements, *said)), self.policy, self.now)
-
-
-def paid_minor(facts: OrderFacts) -> int:
-    """What was paid for an order and not paid back so far, in minor units."""
-    money = [(s, s.payload.amount_minor) for s in facts.statements if isinstance(s.payload, Payment)]
-    back = sum(minor for s, minor in money if s.kind is StatementKind.REFUNDED)
-    return sum(minor for s, minor in money if s.kind is StatementKind.PAYMENT) - back
+        facts = self.case.facts
+        said = as_said(facts, made, self.sender.by, self.now)
+        return weigh(replace(facts, statements=(*facts.statements, *said)), self.case.policy, self.now)

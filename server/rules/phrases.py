@@ -25,7 +25,6 @@ class Claim:
     """
 
     sentence: str
-    phrase: str
     step: str
     ago: timedelta | None
 
@@ -97,9 +96,8 @@ def _claim(sentence: str) -> Claim | None:
         for clause in _CLAUSES.split(sentence):
             if _OTHER.search(clause):
                 continue
-            found = next((m for m in pattern.finditer(clause) if not _DOUBT.search(clause[: m.start()])), None)
-            if found is not None:
-                return Claim(sentence, found[0], step, _ago(sentence))
+            if any(not _DOUBT.search(clause[: m.start()]) for m in pattern.finditer(clause)):
+                return Claim(sentence, step, _ago(sentence))
     return None
 
 

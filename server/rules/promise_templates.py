@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from server.rules import business_days
-from server.rules.case import lay_out
 from server.rules.facts import OrderFacts
-from server.rules.moment import Moment
+from server.rules.first_sign import calendar_of, first_sign_due
 from server.rules.payloads import PromiseKind
 from server.rules.policy import Policy
 from server.rules.promises import CONDITIONS
@@ -62,16 +60,11 @@ TEMPLATES: Final[Mapping[str, Template]] = {
 """By their names; `docs/messages.md` lists the same."""
 
 
-def due_of(template: Template, facts: OrderFacts, policy: Policy, now: datetime, hours: int | None = None) -> datetime:
-    """When this promise falls due if it is made now; `hours` takes the place of the template's own.
+def due_of(template: Template, facts: OrderFacts, policy: Policy, now: datetime) -> datetime:
+    """When this promise falls due if it is made now.
 
     By the next pickup means: when the carrier's first scan after it must be there, for only that closes the promise.
     """
-    hours = template.hours if hours is None else hours
-    if hours is not None:
-        return now + timedelta(hours=hours)
-    site = lay_out(facts, policy, Moment(now)).calendar
-    pickup = business_days.next_pickup(site, now)
-    if pickup is None:
-        return business_days.business_days_end(site, now, 1)
-    return pickup + timedelta(seconds=policy.first_scan_after_pickup_s)
+    if template.hours is not None:
+        return now + timedelta(hours=template.hours)
+    return first_sign_due(calendar_of(facts), now, policy)

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Final
 
 from server.rules import words
-from server.rules.authority import Action, Role, may, who
+from server.rules.authority import UNASKED, Action, Role, may, who
 from server.rules.case import Case, SlotCase, lay_out
 from server.rules.facts import OrderFacts, Source, Statement, StatementKind
 from server.rules.findings.finding import Finding, Severity
@@ -92,9 +92,11 @@ def remedies_of(
     facts: OrderFacts, weighing: Weighing, policy: Policy, role: Role, taken: Sequence[Taken] = ()
 ) -> tuple[Remedy, ...]:
     """Every remedy for an order, eligible ones first, in the order in which they are shown."""
+    moment = Moment(weighing.as_of)
+    case = lay_out(facts, policy, moment)
     look = _Look(
-        case=lay_out(facts, policy, Moment(weighing.as_of)),
-        disputed=lay_out(facts, policy, Moment(weighing.as_of), with_disputed=True),
+        case=case,
+        disputed=lay_out(facts, policy, moment, with_disputed=True) if case.disputed else case,
         weighing=weighing,
         taken=tuple(taken),
         money=money_of(facts, weighing.as_of, sum(t.amount_minor for t in taken if t.state in OPEN)),
@@ -103,12 +105,6 @@ def remedies_of(
     order = list(TITLES)
     found = [_for(each, role, policy) for each in found]
     return tuple(sorted(found, key=lambda r: (not r.eligible, order.index(r.action), r.slots)))
-
-
-def left_at(facts: OrderFacts, policy: Policy, now: datetime, slot: int) -> datetime | None:
-    """When any unit of a slot was shown to be out of our hands; sightings that dispute one another count as well."""
-    look = (lay_out(facts, policy, Moment(now), with_disputed=both) for both in (False, True))
-    return min((at for case in look if (at := out_of_our_hands(case.units_of(slot))) is not None), default=None)
 
 
 def not_faster(facts: OrderFacts, policy: Policy, now: datetime, slots: Iterable[int], quote: Quote) -> str:
@@ -147,6 +143,7 @@ class _Look:
         return self.case.units_of(slot)[-1]
 
     def left_at(self, slot: int) -> datetime | None:
+        """When any unit of a slot was shown to be out of our hands; what is disputed counts as well."""
         shown = (out_of_our_hands(case.units_of(slot)) for case in (self.case, self.disputed))
         return min((at for at in shown if at is not None), default=None)
 
@@ -329,28 +326,30 @@ def unasked(
 
     Once for each time that a finding opens: what people withdrew stays withdrawn until it opens anew.
     """
-    since = {f.rule.id: f.since for f in weighing.findings if _owed(f)}
-    if not since:
+    if not anything_owed(weighing):
         return ()
     found = []
     for remedy in remedies_of(facts, weighing, policy, Role.FINANCE, taken):
-        rules = [rule for rule in _UNASKED.get(remedy.action, ()) if rule in since]
-        wanted = remedy.eligible and rules and (remedy.unasked or remedy.action is Action.FULL_REFUND)
-        opened = max((since[rule] for rule in rules), default=weighing.as_of)
-        before = any(t.action is remedy.action and t.asked_at >= opened for t in taken)
-        if wanted and not before:
-            found.append((remedy, opened))
+        since = max((f.since for f in weighing.findings if _owed(remedy.action, f)), default=None)
+        if since is None or not remedy.eligible or (UNASKED[remedy.action].done and not remedy.unasked):
+            continue
+        if not any(t.action is remedy.action and t.asked_at >= since for t in taken):
+            found.append((remedy, since))
     return tuple(found)
-
-
-_UNASKED: Final = {Action.FULL_REFUND: ("R-03", "R-21"), Action.REFUND_SERVICE_FEE: ("R-09",)}
 
 
 def anything_owed(weighing: Weighing) -> bool:
     """True if `unasked` may find something: asked of every order, so it looks at the findings alone."""
-    return any(_owed(finding) for finding in weighing.findings)
+    return any(_owed(action, finding) for finding in weighing.findings for action in UNASKED)
 
 
-def _owed(finding: Finding) -> bool:
-    """The limit is over, the condition of a keep lapsed, or a service was not used."""
-    return finding.rule.id in ("R-03", "R-09") or (finding.rule.id == "R-21" and finding.severity is Severity.CRITICAL)
+def refund_owed(finding: Finding) -> bool:
+    """The limit is over, or the condition of a keep lapsed."""
+    return _owed(Action.FULL_REFUND, finding)
+
+
+def _owed(action: Action, finding: Finding) -> bool:
+    """True if this finding is one for which nobody has to ask for the remedy."""
+    row = UNASKED.get(action)
+    grave = row is not None and (finding.severity is Severity.CRITICAL or not row.critical)
+    return row is not None and grave and finding.rule.id in row.rules

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from server.rules.case import standing_at
 from server.rules.facts import Order, OrderFacts, StatementKind
 from server.rules.moment import Moment
 from server.rules.payloads import Payment
@@ -42,11 +43,8 @@ def amount_words(amount_minor: int, currency: str) -> str:
 
 
 def money_of(facts: OrderFacts, now: datetime, under_way_minor: int) -> Money:
-    """The order's money as it was known at `now`; `under_way_minor` is asked for and not back yet."""
-    moment = Moment(now)
-    # A statement is corrected by another one; what was never paid is not given back.
-    corrected = {s.corrects for s in facts.statements if s.corrects and moment.passed(s.learnt_at)}
-    known = [s for s in dict.fromkeys(facts.statements) if moment.passed(s.learnt_at) and s.id not in corrected]
+    """The order's money by what stood at `now`; `under_way_minor` is asked for and not back yet."""
+    known, _ = standing_at(facts, Moment(now))
     came = [s.payload for s in known if s.kind is StatementKind.PAYMENT and isinstance(s.payload, Payment)]
     back = [s.payload for s in known if s.kind is StatementKind.REFUNDED and isinstance(s.payload, Payment)]
     paid, returned = sum(p.amount_minor for p in came), sum(p.amount_minor for p in back)

@@ -17,21 +17,16 @@ from server.rules.facts import ActKind, Source
 from server.rules.findings.r18_third_promiser import KINDS
 from server.rules.payloads import PromiseKind
 from server.rules.promises import Promise, PromiseState
+from server.rules.remedy_life import LABELS, MONEY
 
 # What may go with a repeated promise: something that is done, not another word.
-REMEDIES: Final = (
-    Action.EXPRESS_RESHIP,
-    Action.REFUND_SERVICE_FEE,
-    Action.FULL_REFUND,
-    Action.REPLACE_LEFT_UNIT,
-)
+REMEDIES: Final = tuple(action for action in Action if action in MONEY | LABELS)
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """Promising `kind` once more is too much since this moment, and why."""
+    """Promising it once more is too much since this moment, and why."""
 
-    kind: str
     since: datetime
     why: str
 
@@ -48,14 +43,14 @@ def repeats(case: Case, made: Sequence[Promise], what: PromiseKind, by: str) -> 
         last = max(broken, key=lambda p: (p.breaks_at, p.id))
         when = words.due(last.due, case.zone)
         why = f"{kind[0].upper()}{kind[1:]} was promised before, by {when}, and not done."
-        return Repeat(kind, last.breaks_at, why)
+        return Repeat(last.breaks_at, why)
     staff = {s.id for s in case.statements if s.source is Source.STAFF}
     people: list[str] = []
     for promise in alike:
         if promise.id in staff and promise.by not in people:
             people.append(promise.by)
         if len(people) >= 2 and by not in people:
-            return Repeat(kind, promise.made_at, f"Two people promised {kind} before; a third would be one too many.")
+            return Repeat(promise.made_at, f"Two people promised {kind} before; a third would be one too many.")
     return None
 
 

@@ -213,7 +213,7 @@ def _next(
         due = max(f.since for f in open_rules.values()) + timedelta(seconds=ANSWER_S)
         if case.moment.passed(due):
             late = f"We owed you an answer by {words.due(due, case.zone)} and are late."
-            return f"{late} Write to the shop and name the order number: its staff read what you read.", None
+            return f"{late} Ask a person on the page of your order: staff there read what you read.", None
         return "A person checks the tag itself and writes to you.", due
     if evidenced is Step.ACTIVATED:
         return "", None

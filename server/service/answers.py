@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection
@@ -19,7 +19,6 @@ from server.rules.activation import RUNGS, Activation
 from server.rules.authority import Role
 from server.rules.case import standing_of
 from server.rules.evidence import Verdict
-from server.rules.explain import why as explain_why
 from server.rules.facts import (
     Act,
     Correction,
@@ -197,7 +196,14 @@ def _cuts(said: tuple[Statement, ...], done: tuple[Act, ...], policy: Policy) ->
     return {moment + aside for moment in moments for aside in (-around, timedelta(0), around)}
 
 
-def weighing(tx: Connection, number: str, policy: Policy, now: datetime) -> tuple[OrderFacts, Weighing]:
+class Looked(NamedTuple):
+    """An order that was weighed: all answers of one request are made of it, so that it is gathered and weighed once."""
+
+    facts: OrderFacts
+    weighed: Weighing
+
+
+def weighing(tx: Connection, number: str, policy: Policy, now: datetime) -> Looked:
     """Weigh an order now, and keep the result for lists. Refusals: order_unknown."""
     weighings.hold(tx, number)
     facts = collect(tx, number, policy, now)
@@ -209,7 +215,7 @@ def weighing(tx: Connection, number: str, policy: Policy, now: datetime) -> tupl
     keep = StoredWeighing(number, now, _version(policy), weighed.next_look_at, as_json, waits_since, unasked)
     weighings.put(tx, keep)
     desk_lists.keep(tx, weighed)
-    return facts, weighed
+    return Looked(facts, weighed)
 
 
 def taken(tx: Connection, number: str) -> tuple[Taken, ...]:
@@ -222,13 +228,13 @@ def kept(tx: Connection, number: str, policy: Policy, now: datetime) -> Mapping[
     current = weighings.current(tx, number, _version(policy), now)
     if current is not None:
         return current.weighing
-    new: Mapping[str, Any] = msgspec.json.decode(msgspec.json.encode(weighing(tx, number, policy, now)[1]))
+    new: Mapping[str, Any] = msgspec.json.decode(msgspec.json.encode(weighing(tx, number, policy, now).weighed))
     return new
 
 
-def for_staff(tx: Connection, number: str, policy: Policy, viewer: Viewer, now: datetime) -> OrderAnswer:
-    """The answer about an order for support. Refusals: order_unknown."""
-    facts, weighed = weighing(tx, number, policy, now)
+def for_staff(tx: Connection, looked: Looked, policy: Policy, viewer: Viewer) -> OrderAnswer:
+    """The answer about an order for support."""
+    facts, weighed = looked
     return OrderAnswer(
         order=_head(tx, facts, weighed),
         as_of=weighed.as_of,
@@ -249,11 +255,11 @@ def for_staff(tx: Connection, number: str, policy: Policy, viewer: Viewer, now: 
     )
 
 
-def for_customer(tx: Connection, number: str, policy: Policy, now: datetime) -> CustomerAnswer:
-    """The answer about an order for its customer: the same projection, no person's name. Refusals: order_unknown."""
-    facts, weighed = weighing(tx, number, policy, now)
+def for_customer(tx: Connection, looked: Looked, policy: Policy) -> CustomerAnswer:
+    """The answer about an order for its customer: the same projection, no person's name."""
+    facts, weighed = looked
     return CustomerAnswer(
-        number=number,
+        number=facts.order.number,
         placed_at=facts.order.placed_at,
         as_of=weighed.as_of,
         shown=weighed.shown,
@@ -263,12 +269,6 @@ def for_customer(tx: Connection, number: str, policy: Policy, now: datetime) -> 
         replayed=any(said.replay for said in facts.statements),
         late=ingest_health.late(tx),
     )
-
-
-def why(tx: Connection, number: str, policy: Policy, viewer: Viewer, now: datetime) -> tuple[str, ...]:
-    """The explanation of every verdict of an order, line by line. Refusals: order_unknown."""
-    facts, weighed = weighing(tx, number, policy, now)
-    return explain_why(facts, weighed, viewer)
 
 
 def _version(policy: Policy) -> str:

@@ -22,10 +22,11 @@ from server.store import audit, contacts, weighings
 from server.store.audit import Entry
 from server.store.contacts import HouseWord
 
+PAGE: Final = "page"
 CHANNELS: Final[Mapping[str, str]] = {
     "mail": "E-mail",
     "call": "Phone",
-    "page": "Form on the order page",
+    PAGE: "Form on the order page",
     "chat": "Chat",
 }
 """Every way that customers are told of, with its name for people."""
@@ -85,12 +86,14 @@ def _way(channel: str, name: str, last: HouseWord | None) -> WayIn:
     return WayIn(channel, name, last.payload["works"], last.payload["why"], last.said_at, last.by)
 
 
-def report(tx: Connection, actor: str, channel: str, works: bool, why: str, now: datetime, who: Caller | None) -> None:
-    """Somebody says that a channel works or does not. Refusals: channel_name."""
+def report(
+    tx: Connection, actor: str, channel: str, works: bool, why: str, now: datetime, who: Caller | None, order: str = ""
+) -> None:
+    """Somebody says that a channel works or does not; of the `order` more is said at once. Refusals: channel_name."""
     if channel not in CHANNELS:
         raise refuse("channel_name", channel=channel[:32], known=", ".join(CHANNELS))
     state = ChannelState(channel, works, "" if works else why.strip()[:200])
-    _say(tx, StatementKind.CHANNEL_STATE, channel, actor, Source.STAFF, payload_to(state), now)
+    _say(tx, StatementKind.CHANNEL_STATE, channel, actor, Source.STAFF, payload_to(state), now, order)
     detail = {"works": works}
     audit.add(tx, Entry(now, actor, "channel_reported", f"channel:{channel}", detail, who.account_no if who else None))
 
@@ -120,10 +123,11 @@ def publish(
 
 
 def _say(
-    tx: Connection, kind: StatementKind, subject: str, by: str, source: Source, payload: dict[str, Any], now: datetime
-) -> None:
+    tx: Connection, kind: StatementKind, subject: str, by: str, source: Source, payload: dict[str, Any], now: datetime,
+    order: str = "",
+) -> None:  # fmt: skip
     contacts.say(tx, HouseWord(kind, subject, now, by, source, payload))
-    weighings.mark_waiting_stale(tx)
+    weighings.mark_waiting_stale(tx, order)
 
 
 def of_waits(tx: Connection, said: Iterable[Statement]) -> tuple[Statement, ...]:

@@ -161,10 +161,11 @@ def log(
     parts = _parts(logged, actor, now)
     if (known := _known(tx, house.vault, number, parts[0], Words(logged.text))) is not None:
         return known
+    if logged.inbound and logged.outcome is Outcome.MAILBOX_FULL:
+        # First: it holds the weighings of all who wait and this order's one, by number; stating holds that one, too.
+        channel_health.report(tx, actor, "call", False, str(Outcome.MAILBOX_FULL), now, who, number)
     given = orders.state(tx, number, parts, Role.OPERATOR, now)
     _keep(tx, house.vault, given[0], Words(logged.text), own=False)
-    if logged.inbound and logged.outcome is Outcome.MAILBOX_FULL:
-        channel_health.report(tx, actor, "call", False, str(Outcome.MAILBOX_FULL), now, who)
     _sign(tx, number, given, who, now, actor)
     answers.weighing(tx, number, house.policy, now)
     return given[0]

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from server.rules.authority import Role
+from server.rules.explain import why as explain
 from server.rules.policy import SOLO, Policy
 from server.rules.privacy import Viewer
 from server.service import answers
@@ -17,6 +18,6 @@ AT_THE_MACHINE = Viewer(Role.OPERATOR)
 
 def why(
     tx: Connection, number: str, now: datetime, policy: Policy = SOLO, viewer: Viewer = AT_THE_MACHINE
-) -> list[str]:
+) -> tuple[str, ...]:
     """The explanation, line by line. Refusals: order_unknown."""
-    return list(answers.why(tx, number, policy, viewer, now))
+    return explain(*answers.weighing(tx, number, policy, now), viewer)

@@ -6,7 +6,7 @@ A claim code is a secret of the box it lay in: it is recognised and not looked u
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -20,8 +20,7 @@ from server.service import answers, gateway_health, tag_life
 from server.service.gateway_health import GatewayHealth
 from server.service.lost import plain_code
 from server.service.tag_life import TagLife
-from server.store import open_lists as promises
-from server.store import orders, units
+from server.store import orders, statements, units
 from wire.claim_code import decode_claim_code
 from wire.errors import WireError
 from wire.manifest import MAX_SERIAL
@@ -102,7 +101,7 @@ def find(tx: Connection, query: str, policy: Policy, now: datetime) -> Found:
 
 def newest(tx: Connection, policy: Policy, now: datetime) -> tuple[OrderRow, ...]:
     """The orders placed last."""
-    return tuple(row_of(tx, number, policy, now) for number in orders.newest(tx, ORDERS_MAX))
+    return _rows(_Look(tx, policy, now), orders.newest(tx, ORDERS_MAX))
 
 
 def row_of(tx: Connection, number: str, policy: Policy, now: datetime) -> OrderRow:
@@ -194,7 +193,7 @@ def _name(look: _Look, text: str) -> Reading | None:
 def _promise(look: _Look, text: str) -> Reading | None:
     """By the number that the list of promises shows."""
     match = re.fullmatch(r"(?:promise )?(\d{1,18})", text, re.ASCII | re.IGNORECASE)
-    number = promises.order_of(look.tx, int(match[1])) if match else None
+    number = statements.order_of_promise(look.tx, int(match[1])) if match else None
     return Reading("promise", "a promise", match[1], _rows(look, [number])) if match and number else None
 
 
@@ -226,8 +225,10 @@ def _tag_reading(look: _Look, kind: str, words: str, serial: int) -> Reading:
     return Reading(kind, words, str(serial), _rows(look, [each.order for each in life.orders]), life)
 
 
-def _rows(look: _Look, numbers: Any) -> tuple[OrderRow, ...]:
-    return tuple(row_of(look.tx, number, look.policy, look.now) for number in numbers)
+def _rows(look: _Look, numbers: Sequence[str]) -> tuple[OrderRow, ...]:
+    """In the order given, but weighed by number: weighing holds them, and whoever weighs several goes so."""
+    rows = {number: row_of(look.tx, number, look.policy, look.now) for number in sorted(set(numbers))}
+    return tuple(rows[number] for number in numbers)
 
 
 _READERS: Final[tuple[Callable[[_Look, str], Reading | None], ...]] = (

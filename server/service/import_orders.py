@@ -9,8 +9,10 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from server.rules.payload_json import FIRST_YEAR, LAST_YEAR
 from server.service import orders, sheets
 from server.service.import_kind import Importing
+from server.service.people import is_email
 from server.service.refusals import refuse
 from server.service.sheets import Column, Row
 from server.service.zones import check_zone
@@ -18,7 +20,6 @@ from server.store import keys
 from server.store.orders import StoredOrder, StoredSlot
 
 NUMBER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
 SLOTS_MAX: Final = 500
 COLUMNS: Final = (
     Column("order-id", "number of the order", required=True, limit=64),
@@ -88,7 +89,7 @@ def _order(head: Row, rows: Sequence[Row], of: Importing, now: datetime) -> Stor
         raise refuse("row_invalid", detail="placed-at needs a time")
     if not NUMBER.fullmatch(head["order-id"]):
         raise refuse("row_invalid", detail="order-id has letters, digits, dots, hyphens and underscores only")
-    if not _EMAIL.fullmatch(head["email"]):
+    if not is_email(head["email"]):
         raise refuse("row_invalid", detail="email is no e-mail address")
     ship_to = {
         name.removeprefix("ship-"): head[name] for name in _OF_ORDER if name.startswith("ship-") and head[name]
@@ -132,10 +133,8 @@ def _slot(row: Row, line: int, unit: int, of: Importing) -> StoredSlot:
         ship_by = date.fromisoformat(row["ship-by"]) if row["ship-by"] else None
     except ValueError:
         raise refuse("row_invalid", detail="ship-by is no day such as 2026-11-22") from None
-    if ship_by and not sheets.FIRST_YEAR <= ship_by.year < sheets.LAST_YEAR:
-        raise refuse(
-            "row_invalid", detail=f"ship-by is not of the years from {sheets.FIRST_YEAR} to {sheets.LAST_YEAR}"
-        )
+    if ship_by and not FIRST_YEAR <= ship_by.year < LAST_YEAR:
+        raise refuse("row_invalid", detail=f"ship-by is not of the years from {FIRST_YEAR} to {LAST_YEAR}")
     lettering = row["personalisation"]
     return StoredSlot(
         number=0,

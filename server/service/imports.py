@@ -141,6 +141,7 @@ def _do(
         whole = tx.begin()
         if not dry_run:
             imports.hold(tx, import_id)
+        portion = sorted(portion, key=lambda group: group[0])  # everybody who holds several orders goes by number
         lines = [row.line for _, rows in portion for row in rows]
         done = imports.settled(tx, import_id, lines)
         results: list[RowResult] = []

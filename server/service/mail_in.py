@@ -117,7 +117,7 @@ def _undecided(tx: Connection, house: House, letter: Letter, found: tuple[str, .
 
 
 def _placed(tx: Connection, house: House, letter: Letter, number: str, now: datetime) -> Received:
-    key = f"mail:{letter.hash.hex()[:32]}"
+    key, words = _key(letter.hash), _words(_kept_of(letter), letter.attachments)
     if letter.bounce:
         given = _add(tx, house, letter, Outcome.BOUNCE, now, number)
         if given.new:
@@ -127,7 +127,7 @@ def _placed(tx: Connection, house: House, letter: Letter, number: str, now: date
         before = mail_in.lately(tx, number, now, [Outcome.AUTO_REPLY], A_DAY)
         given = _add(tx, house, letter, Outcome.AUTO_REPLY, now, number)
         if given.new and before < LOOP:
-            contacts.receive(tx, house, number, key, _words(letter), False, now, now)
+            contacts.receive(tx, house, number, key, words, False, now, now)
         if given.new and before == LOOP - 1:
             _channel(tx, house, number, f"{key}:loop", "bot_loop", now)
         return given
@@ -135,15 +135,24 @@ def _placed(tx: Connection, house: House, letter: Letter, number: str, now: date
         return _add(tx, house, letter, Outcome.WAITS, now, why=Why.TOO_MANY, candidates=(number,))
     given = _add(tx, house, letter, Outcome.CONTACT, now, number)
     if given.new:
-        contacts.receive(tx, house, number, key, _words(letter), True, now, now)
+        contacts.receive(tx, house, number, key, words, True, now, now)
     return given
 
 
-def _words(letter: Letter) -> str:
-    heading = "\n".join(filter(None, (f"From: {letter.sender}", letter.subject)))
-    more = f"\n[{letter.attachments} attachments, not kept]" if letter.attachments else ""
-    broken = "" if letter.whole else "\n[A part of this letter could not be read.]"
-    return f"{heading}\n\n{letter.text}{more}{broken}"
+def _key(message_hash: bytes) -> str:
+    """The contact's key: placed at once or by a person, it is one contact."""
+    return f"mail:{message_hash.hex()[:32]}"
+
+
+def _kept_of(letter: Letter) -> Kept:
+    return Kept(letter.sender, letter.subject, letter.text, letter.whole)
+
+
+def _words(kept: Kept, attachments: int) -> str:
+    heading = "\n".join(filter(None, (f"From: {kept.sender}", kept.subject)))
+    more = f"\n[{attachments} attachments, not kept]" if attachments else ""
+    broken = "" if kept.whole else "\n[A part of this letter could not be read.]"
+    return f"{heading}\n\n{kept.text}{more}{broken}"
 
 
 def _channel(tx: Connection, house: House, number: str, key: str, why: str, now: datetime) -> None:
@@ -164,7 +173,7 @@ def _add(
     why: Why | None = None,
     candidates: tuple[str, ...] = (),
 ) -> Received:
-    kept = msgspec.json.encode(Kept(letter.sender, letter.subject, letter.text, letter.whole))
+    kept = msgspec.json.encode(_kept_of(letter))
     mail = StoredMail(
         message_hash=letter.hash,
         received_at=now,
@@ -209,8 +218,11 @@ def _orders(tx: Connection, house: House, letter: Letter, now: datetime) -> tupl
     theirs = order_store.numbers_of_email(tx, letter.sender, OWN_ORDERS_MAX) if letter.sender else ()
     if len(theirs) <= 1:
         return theirs
-    living = tuple(number for number in theirs if _open(tx, house, number, now))
-    return living or theirs
+    # Weighing them holds them; so everybody who holds several goes by number, and orders before their weighings.
+    for number in sorted(theirs):
+        order_store.lock(tx, number)
+    living = {number for number in sorted(theirs) if _open(tx, house, number, now)}
+    return tuple(number for number in theirs if number in living) or theirs
 
 
 # As far as a parcel can come: what is asked about afterwards is asked about an order by its number.
@@ -265,10 +277,8 @@ def settle(
         if mail.order_number == number:
             return _received(mail, new=False)
         raise refuse("mail_settled", no=no, reference=str(no))
-    kept = _kept(house, mail)
-    key = f"mail:{mail.message_hash.hex()[:32]}"
-    heading = "\n".join(filter(None, (f"From: {kept.sender}", kept.subject)))
-    contacts.receive(tx, house, number, key, f"{heading}\n\n{kept.text}", True, mail.received_at, now)
+    key, words = _key(mail.message_hash), _words(_kept(house, mail), mail.attachments)
+    contacts.receive(tx, house, number, key, words, True, mail.received_at, now)
     mail_in.settle(tx, no, Outcome.CONTACT, number, now)
     audit.add(tx, Entry(now, actor, "mail_settled", f"order:{number}", {"mail": no}, who.account_no if who else None))
     return Received(no, Outcome.CONTACT, number, "", True)

@@ -80,7 +80,7 @@ def read(raw: bytes) -> Letter:
     text = tidy("\n".join(texts))
     sender = _first_address(heads, "from") or _first_address(heads, "sender") or _first_address(heads, "return-path")
     subject = " ".join(tidy(heads.get("subject", ""))[:SUBJECT_MAX].split())
-    ours = _ours(heads, start)
+    ours = _ours(message, heads, start)
     bounce = _bounce(message, heads, sender, start) if ours or _is_report(message) else ""
     return Letter(
         hash=_hash(heads, sender, raw),
@@ -213,10 +213,13 @@ def _numbers(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for word in words if any(letter.isdigit() for letter in word)))[:NUMBERS_MAX]
 
 
-def _ours(heads: dict[str, str], start: bytes) -> tuple[int, ...]:
-    """Our letters that this one answers, or, if one came back, that stand in it."""
+def _ours(message: email.message.Message, heads: dict[str, str], start: bytes) -> tuple[int, ...]:
+    """Our letters that this one answers, or, if one came back, that stand in it.
+
+    A person's letter may quote any number: what it quotes decides nothing.
+    """
     named = " ".join(heads.get(name, "") for name in ("in-reply-to", "references"))
-    if b"delivery-status" in start or "return-path" in heads:
+    if _no_way_back(heads) or (_is_report(message) and b"delivery-status" in start.lower()):
         named += start[:READ_MAX].decode("latin-1")
     return tuple(dict.fromkeys(int(number) for number in _OURS.findall(named)))[:20]
 
@@ -227,16 +230,20 @@ def _automatic(heads: dict[str, str], sender: str) -> bool:
     precedence = heads.get("precedence", "").strip().lower()
     lists = any(name.startswith("list-") for name in heads)
     replied = any(name in heads for name in ("x-autoreply", "x-autorespond", "x-auto-reply", "x-autoresponder"))
-    empty = heads.get("return-path", "").strip() == "<>"
     machine = sender.partition("@")[0].startswith(_MACHINES)
     return (
         submitted != "no"
         or precedence in ("bulk", "junk", "list", "auto_reply")
         or lists
         or replied
-        or empty
+        or _no_way_back(heads)
         or machine
     )
+
+
+def _no_way_back(heads: dict[str, str]) -> bool:
+    """A machine's letter that nobody may answer, such as one of ours that came back."""
+    return heads.get("return-path", "").strip() == "<>"
 
 
 def _is_report(message: email.message.Message) -> bool:
@@ -247,9 +254,8 @@ def _is_report(message: email.message.Message) -> bool:
 
 def _bounce(message: email.message.Message, heads: dict[str, str], sender: str, start: bytes) -> str:
     """Why a letter of ours came back: mailbox_full or undeliverable; "" if this is no such news."""
-    empty = heads.get("return-path", "").strip() == "<>"
     daemon = sender.startswith(("mailer-daemon@", "postmaster@"))
-    if not _is_report(message) and not (empty and daemon):
+    if not _is_report(message) and not (_no_way_back(heads) and daemon):
         return ""
     if b"delivery-status" not in start.lower() and not daemon:
         return ""

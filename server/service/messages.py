@@ -156,9 +156,8 @@ def send(
     return Sent(number, key, True, tuple(each.id for each in given))
 
 
-def templates(tx: Connection, number: str, policy: Policy, now: datetime) -> tuple[Offered, ...]:
-    """Every promise that is ready to be made, with its due moment. Refusals: order_unknown."""
-    facts = answers.collect(tx, number, policy, now)
+def templates(facts: OrderFacts, policy: Policy, now: datetime) -> tuple[Offered, ...]:
+    """Every promise that is ready to be made about an order, with its due moment."""
     return tuple(
         Offered(name, each.title, each.what, each.text, due_of(each, facts, policy, now), each.closes)
         for name, each in TEMPLATES.items()

@@ -20,6 +20,7 @@ from server.rules.facts import Correction, Source, StatementKind, interval
 from server.rules.payload_json import PayloadError, payload_from, payload_to
 from server.service import tracking
 from server.service.caller import Caller
+from server.service.people import is_email
 from server.service.refusals import refuse
 from server.store import audit, gateways, orders, statements, weighings
 from server.store.audit import Entry
@@ -85,7 +86,11 @@ class Recorded:
 
 
 def record(tx: Connection, order: StoredOrder) -> bool:
-    """Write an order down; False if the same order is known. Refusals: order_conflict, site_unknown."""
+    """Write an order down; False if the same order is known. Refusals: email_invalid, order_conflict,
+    site_unknown.
+    """
+    if not is_email(order.email):
+        raise refuse("email_invalid", reference=order.number)
     if order.site is not None and gateways.site(tx, order.site) is None:
         raise refuse("site_unknown", site=order.site, reference=order.number)
     if orders.add(tx, order):

@@ -14,20 +14,21 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from server.rules.authority import GRANTING, Action, Permission, Role, may
-from server.rules.facts import ActKind, OrderFacts, Place, Site, Source, StatementKind
+from server.rules.facts import ActKind, OrderFacts, Source, StatementKind
+from server.rules.first_sign import calendar_of
 from server.rules.payload_json import payload_to
 from server.rules.payloads import Quote
 from server.rules.policy import Policy
 from server.rules.remedies import Remedy, not_faster, remedies_of, unasked
 from server.rules.remedy_life import LABELS, MONEY, OPEN, State, may_withdraw, undo_time
 from server.rules.remedy_money import amount_words
-from server.rules.weigh import Weighing
 from server.service import answers
+from server.service.answers import Looked
 from server.service.caller import Caller
 from server.service.orders import Said, state
 from server.service.ports import PortError, Ports
 from server.service.refusals import refuse
-from server.store import acts, audit, orders, weighings
+from server.store import accounts, acts, audit, orders, weighings
 from server.store import remedies as store
 from server.store.acts import NewAct
 from server.store.audit import Entry
@@ -63,13 +64,9 @@ class Offered:
     taken: tuple[StoredRemedy, ...]
 
 
-def offered(tx: Connection, number: str, role: Role, policy: Policy, now: datetime) -> Offered:
-    """Everything that can be done about an order, and was. Refusals: order_unknown."""
-    facts, weighed = answers.weighing(tx, number, policy, now)
-    return _offered(tx, facts, weighed, role, policy)
-
-
-def _offered(tx: Connection, facts: OrderFacts, weighed: Weighing, role: Role, policy: Policy) -> Offered:
+def offered(tx: Connection, looked: Looked, role: Role, policy: Policy) -> Offered:
+    """Everything that can be done about an order, and was."""
+    facts, weighed = looked
     rows = store.of_order(tx, facts.order.number)
     found = remedies_of(facts, weighed, policy, role, [store.as_taken(each) for each in rows])
     return Offered(facts.order.number, weighed.as_of, found, rows)
@@ -87,17 +84,16 @@ def propose(
         raise refuse("remedy_not_yours", why=f"{who.role} grants no remedies.")
     if not orders.lock(tx, number):
         raise refuse("order_unknown", number=number, reference=number)
+    ask = _in_one_form(tx, number, ask)
     known = _known(tx, number, ask)
     if known is not None:
         return known
-    facts, weighed = answers.weighing(tx, number, policy, now)
-    there = _offered(tx, facts, weighed, who.role, policy)
-    if ask.action in MONEY and set(ask.slots) == {slot.number for slot in facts.order.slots}:
-        ask = replace(ask, slots=())
+    looked = answers.weighing(tx, number, policy, now)
+    facts, there = looked.facts, offered(tx, looked, who.role, policy)
     wanted = _wanted(there.remedies, ask, number)
     if ask.action is Action.OVERRIDE_REFUTED and not ask.reason:
         raise refuse("remedy_reason", reference=number)
-    key = ask.key or _key(number, wanted, there.taken)
+    key = ask.key or _key(wanted, there.taken)
     row = proposed(number, wanted, f"{number}:{key}", ask.reason, who.email, now)
     if wanted.action in LABELS:
         row = replace(row, plan=_looked_up(tx, facts, wanted, ask, ports, policy, now))
@@ -123,6 +119,16 @@ def proposed(number: str, remedy: Remedy, key: str, reason: str, by: str, now: d
         asked_by=by,
         asked_at=now,
     )
+
+
+def _in_one_form(tx: Connection, number: str, ask: Ask) -> Ask:
+    """The same units are named in one way, so that the same request is known again."""
+    slots = tuple(sorted(set(ask.slots)))
+    if ask.action in MONEY and slots:
+        order = orders.order(tx, number)
+        assert order is not None, "an order that is held cannot go"
+        slots = () if set(slots) == {slot.number for slot in order.slots} else slots
+    return replace(ask, slots=slots)
 
 
 def _known(tx: Connection, number: str, ask: Ask) -> StoredRemedy | None:
@@ -153,7 +159,7 @@ def _wanted(remedies: Sequence[Remedy], ask: Ask, number: str) -> Remedy:
     if ask.slots and ask.slots != meant.slots:
         if meant.amount_minor:
             raise refuse("remedy_not_eligible", why="Money goes back for all of these units or none.", reference=number)
-        meant = replace(meant, slots=tuple(sorted(set(ask.slots))))
+        meant = replace(meant, slots=ask.slots)
     return _with_amount(meant, ask, number)
 
 
@@ -171,7 +177,7 @@ def _with_amount(remedy: Remedy, ask: Ask, number: str) -> Remedy:
     return remedy
 
 
-def _key(number: str, remedy: Remedy, taken: Sequence[StoredRemedy]) -> str:
+def _key(remedy: Remedy, taken: Sequence[StoredRemedy]) -> str:
     """The same kind for the same units is a new remedy only when the one before is settled."""
     settled = sum(each.action is remedy.action and each.slots == remedy.slots for each in taken)
     units = ",".join(map(str, remedy.slots)) or "all"
@@ -183,7 +189,7 @@ def _looked_up(
 ) -> Mapping[str, Any]:
     """The label that would be bought, judged before the money is spent (R-16), and written down as looked up."""
     try:
-        quote = ports.labels.quote(facts.order, site_of(facts), now)
+        quote = ports.labels.quote(facts.order, calendar_of(facts), now)
     except PortError as error:
         raise refuse("port_failed", why=str(error), reference=facts.order.number) from None
     slow = not_faster(facts, policy, now, remedy.slots, quote)
@@ -213,12 +219,6 @@ def quote_of(plan: Mapping[str, Any]) -> Quote:
     return Quote(str(plan["carrier"]), str(plan["service"]), eta, bool(plan.get("saturday")))
 
 
-def site_of(facts: OrderFacts) -> Site:
-    """The site that sends it; an order without one has the calendar that the rules take for it."""
-    bare = Site("", "our site", facts.order.zone, Place(0.0, 0.0, 0.0))
-    return next((site for site in facts.sites if site.id == facts.order.site), bare)
-
-
 # --- Granting, and taking back ---------------------------------------------------------------------------------------
 
 
@@ -228,7 +228,7 @@ def grant(tx: Connection, who: Caller, no: int, policy: Policy, now: datetime) -
     Where two people are needed, in profile *solo* the same person agrees twice: the second look comes after
     `second_look_s`. Refusals: remedy_unknown, remedy_not_yours, second_person, second_look_early, remedy_settled.
     """
-    remedy = _held(tx, no)
+    remedy = held(tx, no)
     if remedy.state in (State.GRANTED, State.BOOKED, State.DONE):
         return remedy
     if remedy.state is not State.PROPOSED:
@@ -292,7 +292,13 @@ def granted(
     done = store.change(
         tx, remedy.no, state=str(State.GRANTED), granted_by=list(by), due_at=now + wait, look_again_at=None
     )  # fmt: skip
-    audit.add(tx, Entry(now, by[-1], "remedy_granted", f"order:{remedy.order_number}", _about(done)))
+    account = accounts.by_email(tx, by[-1])
+    audit.add(
+        tx,
+        Entry(
+            now, by[-1], "remedy_granted", f"order:{remedy.order_number}", _about(done), account.no if account else None
+        ),
+    )
     add_act(tx, ActKind.REMEDY_AUTHORISED, done, by[-1], now)
     return done
 
@@ -306,7 +312,7 @@ def add_act(tx: Connection, kind: ActKind, remedy: StoredRemedy, by: str, now: d
 
 def withdraw(tx: Connection, who: Caller, no: int, reason: str, now: datetime) -> StoredRemedy:
     """Take a remedy back before it is tried. Refusals: remedy_unknown, remedy_not_yours, remedy_too_late."""
-    remedy = _held(tx, no)
+    remedy = held(tx, no)
     if remedy.state is State.WITHDRAWN:
         return remedy
     if who.role not in GRANTING:
@@ -321,7 +327,7 @@ def withdraw(tx: Connection, who: Caller, no: int, reason: str, now: datetime) -
 
 def retry(tx: Connection, who: Caller, no: int, now: datetime) -> StoredRemedy:
     """Try a failed one again; its key makes that safe. Refusals: remedy_unknown, remedy_not_yours, remedy_settled."""
-    remedy = _held(tx, no)
+    remedy = held(tx, no)
     if who.role not in GRANTING:
         raise refuse("remedy_not_yours", why=f"{who.role} grants no remedies.", reference=str(no))
     if remedy.state is not State.FAILED:
@@ -348,15 +354,15 @@ def make_unasked(tx: Connection, number: str, policy: Policy, now: datetime) -> 
     return tuple(made)
 
 
-def _held(tx: Connection, no: int) -> StoredRemedy:
+def held(tx: Connection, no: int) -> StoredRemedy:
     """The remedy with its order, both held: an order before its rows, always in this way round."""
     seen = store.by_no(tx, no)
     if seen is None:
         raise refuse("remedy_unknown", no=no, reference=str(no))
     orders.lock(tx, seen.order_number)
-    held = store.by_no(tx, no, hold=True)
-    assert held is not None, "remedies are never removed"
-    return held
+    remedy = store.by_no(tx, no, hold=True)
+    assert remedy is not None, "remedies are never removed"
+    return remedy
 
 
 def _log(tx: Connection, who: Caller, what: str, remedy: StoredRemedy, now: datetime) -> None:

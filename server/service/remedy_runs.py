@@ -5,7 +5,7 @@ The preview decides nothing: each order is weighed again when its turn comes, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -36,7 +36,7 @@ from server.service.caller import Caller
 from server.service.refusals import refuse
 from server.service.remedies import granted, proposed
 from server.service.remedy_work import Shop, carry_out
-from server.store import audit, cohorts, orders, weighings
+from server.store import audit, cohorts, open_lists, orders
 from server.store import remedies as remedy_store
 from server.store import remedy_runs as store
 from server.store.audit import Entry as Logged
@@ -138,7 +138,7 @@ def _numbers(tx: Connection, ask: RunAsk) -> tuple[str, ...]:
             raise refuse("cohort_unknown", cohort=ask.cohort, reference=str(ask.cohort))
         return found.cohort.orders
     if ask.rule:
-        return weighings.with_rule(tx, ask.rule, ORDERS_MAX + 1)
+        return open_lists.orders_with(tx, ask.rule, ORDERS_MAX + 1)
     return tuple(dict.fromkeys(ask.orders))
 
 
@@ -156,7 +156,7 @@ def answer(tx: Connection, role: Role, no: int, policy: Policy) -> RunAnswer:
     entries = store.entries(tx, no)
     permission = approval(role, entries, policy)
     return RunAnswer(
-        run, entries, totals(entries), _progress(tx, no, entries), permission.allowed, permission.people, permission.why
+        run, entries, totals(entries), progress(tx, no), permission.allowed, permission.people, permission.why
     )
 
 
@@ -166,20 +166,16 @@ def newest(tx: Connection) -> tuple[StoredRun, ...]:
 
 
 def progress(tx: Connection, no: int) -> Progress:
-    """How far a run is."""
-    return _progress(tx, no, store.entries(tx, no))
-
-
-def _progress(tx: Connection, no: int, entries: Iterable[Entry]) -> Progress:
-    states = [each.state for each in entries]
+    """How far a run is: counted by the database, for it is asked after each of its orders."""
+    members = store.how_many(tx, no)
     made = remedy_store.how_many(tx, no)
     return Progress(
-        waiting=states.count(Member.WAITING),
+        waiting=members.get(Member.WAITING, 0),
         under_way=made.get(State.GRANTED, 0),
         booked=made.get(State.BOOKED, 0),
         done=made.get(State.DONE, 0),
         failed=made.get(State.FAILED, 0),
-        left_out=states.count(Member.LEFT_OUT),
+        left_out=members.get(Member.LEFT_OUT, 0),
         withdrawn=made.get(State.WITHDRAWN, 0),
     )
 
@@ -300,7 +296,7 @@ def _turn(tx: Connection, run: StoredRun, number: str, policy: Policy, now: date
     row = proposed(number, remedy, key_of(str(run.no), number), run.cause, run.made_by, now)
     made = remedy_store.add(tx, replace(row, run_no=run.no))
     assert made is not None, "its member waited, so there was none of this key"
-    store.settle(tx, run.no, number, Member.TAKEN, still.why, made.no)
+    store.settle(tx, run.no, number, Member.TAKEN, still.why)
     return granted(tx, made, run.looked_by, policy, now, at_once=True)
 
 

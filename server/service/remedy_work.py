@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine
 
 from server.rules.authority import Action, Role
 from server.rules.facts import ActKind, OrderFacts, Source, StatementKind
+from server.rules.first_sign import calendar_of
 from server.rules.payloads import OfferKind, Quote
 from server.rules.policy import Policy
 from server.rules.remedies import not_faster, remedies_of
@@ -25,7 +26,7 @@ from server.rules.remedy_runs import notice_of
 from server.service import answers, letters
 from server.service.orders import Said, state
 from server.service.ports import Bought, PortError, Ports, Refund
-from server.service.remedies import add_act, quote_of, site_of
+from server.service.remedies import add_act, held, quote_of
 from server.store import audit, orders, remedy_runs
 from server.store import remedies as store
 from server.store.audit import Entry
@@ -151,7 +152,7 @@ def _quote(shop: Shop, remedy: StoredRemedy, now: datetime) -> Quote:
     """A run looks its labels up only when their turn comes; one that would not help is not bought (R-16)."""
     with transaction(shop.engine) as tx:
         facts = answers.collect(tx, remedy.order_number, shop.policy, now)
-    quote = shop.ports.labels.quote(facts.order, site_of(facts), now)
+    quote = shop.ports.labels.quote(facts.order, calendar_of(facts), now)
     slow = not_faster(facts, shop.policy, now, remedy.slots, quote)
     if slow:
         raise PortError(slow, final=True)
@@ -175,12 +176,9 @@ def _missed(tx: Connection, no: int, error: PortError, now: datetime) -> State |
 
 def _write_down(tx: Connection, shop: Shop, no: int, outcome: Outcome, now: datetime) -> State | None:
     """What came of it, with everything that follows, in one piece: statements, act, letter, audit."""
-    seen = store.by_no(tx, no)
-    assert seen is not None, "remedies are never removed"
-    orders.lock(tx, seen.order_number)
-    remedy = store.by_no(tx, no, hold=True)
-    if remedy is None or remedy.state not in (State.GRANTED, State.BOOKED):
-        return remedy.state if remedy else None
+    remedy = held(tx, no)
+    if remedy.state not in (State.GRANTED, State.BOOKED):
+        return remedy.state
     if remedy.action in MONEY and outcome.paid_at is None:
         return store.change(tx, no, state=str(State.BOOKED), due_at=now + ASK_AGAIN, error=None).state
     assert may_follow(remedy.state, State.DONE), "from the table"

@@ -16,6 +16,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from server.rules.payload_json import FIRST_YEAR, LAST_YEAR
 from server.service.refusals import refuse
 
 COLUMNS_MAX: Final = 64
@@ -23,8 +24,6 @@ CELL_MAX: Final = 1_000
 _DELIMITERS: Final = "\t;,"
 # What spreadsheets take for the beginning of a formula.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
-# Outside, arithmetic with zones overflows; orders of tags are younger.
-FIRST_YEAR, LAST_YEAR = 2000, 2100
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from server.rules.payloads import Contact, PromiseKind
 from server.rules.policy import Policy
 from server.rules.promises import PromiseState
 from server.service import answers, channel_health, contacts
+from server.service.answers import Looked
 from server.service.contacts import Words
 from server.service.house import House
 from server.store import contacts as contact_store
@@ -105,10 +106,11 @@ class Reading(StrEnum):
     LINK = "link"
 
 
-def thread(tx: Connection, house: House, number: str, reading: Reading, now: datetime) -> Thread:
-    """The contacts of an order as staff or its customer may read them. Refusals: order_unknown."""
+def thread(tx: Connection, house: House, looked: Looked, reading: Reading) -> Thread:
+    """The contacts of an order as staff or its customer may read them."""
     staff = reading is Reading.STAFF
-    facts, weighed = answers.weighing(tx, number, house.policy, now)
+    facts, weighed = looked
+    number, now = facts.order.number, weighed.as_of
     stored = order_store.order(tx, number)
     assert stored is not None, "weighed a moment ago"
     case = lay_out(facts, house.policy, Moment(now))
@@ -122,7 +124,12 @@ def thread(tx: Connection, house: House, number: str, reading: Reading, now: dat
         clock=weighed.reply,
         call_by=min((p.due for p in calls if p.met_at is None and p.let_go_at is None), default=None),
         phone_on_file=_hint(stored.phone or "") if not staff else stored.phone or "",
-        dead=tuple(way.name for way in channel_health.ways_in(tx).channels if way.works is False),
+        # Whoever reads this page reads it: customers are not told that it fails.
+        dead=tuple(
+            way.name
+            for way in channel_health.ways_in(tx).channels
+            if way.works is False and (staff or way.channel != channel_health.PAGE)
+        ),
         messages=tuple(
             _message(said, kept.get(int(said.id)), house, reading)
             for said in sorted(told, key=lambda s: (s.said_at, s.id))
@@ -142,7 +149,9 @@ def _message(said: Statement, stored: contact_store.StoredWords | None, house: H
     staff = reading is Reading.STAFF
     readable = staff or (reading is Reading.ACCOUNT and stored is not None and stored.own)
     words = contacts.read_words(house.vault, stored) if readable else Words()
-    contact = said.payload if isinstance(said.payload, Contact) else Contact(False, str(said.kind))
+    # What was told in another form stands in the timeline with what evidence says of it: here, bare, a customer would
+    # read "dispatched".
+    contact = said.payload if isinstance(said.payload, Contact) else Contact(False, str(said.kind) if staff else "")
     if staff and not words.text and contact.text:  # stated by a program, which keeps its words with the statement
         words = Words(contact.text)
     return Message(
@@ -171,7 +180,7 @@ def _hint(phone: str) -> str:
 
 def waiting(tx: Connection, policy: Policy, now: datetime, limit: int = WAITING_MAX) -> Waiting:
     """Who waits the longest, from the index of waits; each is judged anew if something came in since."""
-    numbers = weighings.waiting(tx, limit)
+    numbers = sorted(weighings.waiting(tx, limit))  # weighing holds them: whoever weighs several goes by number
     rows = [row for number in numbers if (row := _row(tx, number, policy, now)) is not None]
     mails, oldest = mail_in.how_many_wait(tx)
     return Waiting(

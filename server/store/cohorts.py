@@ -14,6 +14,7 @@ from server.rules.causes import CauseKind
 from server.rules.cohorts import Cohort, OrderRow
 from server.rules.facts import CohortMark
 from server.store.tables import cohorts
+from server.store.tables.columns import utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ def _stored(row: Row[Any]) -> StoredCohort:
         usual=row.usual_percent / 100,
         since=row.since.astimezone(UTC),
     )
-    return StoredCohort(row.no, cohort, row.ended_at.astimezone(UTC) if row.ended_at else None)
+    return StoredCohort(row.no, cohort, utc(row.ended_at))
 
 
 def _orders(stored: Collection[str]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, Select, func, select
 from server.rules.facts import GatewayClass
 from server.store.coverage import CLASS_WORD
 from server.store.tables import batches, gateway_states, gateways
+from server.store.tables.columns import utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +69,9 @@ def _row(row: Row[Any]) -> GatewayRow:
         lon=None if row.lon_e7 is None else row.lon_e7 / 1e7,
         accuracy_m=row.accuracy_m,
         created_at=row.created_at.astimezone(UTC),
-        enrolled_at=_utc(row.enrolled_at),
-        revoked_at=_utc(row.revoked_at),
-        state_at=_utc(row.received_at),
+        enrolled_at=utc(row.enrolled_at),
+        revoked_at=utc(row.revoked_at),
+        state_at=utc(row.received_at),
         state=row.state,
-        last_batch_at=_utc(row.last_batch_at),
+        last_batch_at=utc(row.last_batch_at),
     )
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return moment.astimezone(UTC) if moment else None

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.store.tables import house_labels, house_payments
+from server.store.tables.columns import utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,15 @@ def unpaid(tx: Connection, limit: int) -> tuple[LedgerEntry, ...]:
     return tuple(_entry(row) for row in tx.execute(query.limit(limit)))
 
 
-def pay(tx: Connection, key: str, by: str, now: datetime) -> LedgerEntry | None:
-    """Somebody paid it; None if there is no such entry. Said twice, the first time counts."""
-    mine = house_payments.c.key == key
-    tx.execute(update(house_payments).where(mine, house_payments.c.paid_at.is_(None)).values(paid_at=now, paid_by=by))
-    row = tx.execute(select(house_payments).where(mine)).first()
+def pay(tx: Connection, key: str, by: str, now: datetime) -> bool:
+    """Somebody paid it. Said twice, the first time counts: False if it was paid before, or is no entry."""
+    unpaid = (house_payments.c.key == key) & house_payments.c.paid_at.is_(None)
+    return tx.execute(update(house_payments).where(unpaid).values(paid_at=now, paid_by=by)).rowcount > 0
+
+
+def entry(tx: Connection, key: str) -> LedgerEntry | None:
+    """The entry of this key."""
+    row = tx.execute(select(house_payments).where(house_payments.c.key == key)).first()
     return _entry(row) if row else None
 
 
@@ -92,6 +97,6 @@ def _entry(row: Row[Any]) -> LedgerEntry:
         amount_minor=row.amount_minor,
         currency=row.currency,
         booked_at=row.booked_at.astimezone(UTC),
-        paid_at=row.paid_at.astimezone(UTC) if row.paid_at else None,
+        paid_at=utc(row.paid_at),
         paid_by=row.paid_by,
     )

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.store.tables import import_rows, imports
+from server.store.tables.columns import utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def results(tx: Connection, import_id: str, after: int, limit: int) -> tuple[Row
 
 
 def _import(row: Row[Any]) -> StoredImport:
-    ended = row.finished_at.astimezone(UTC) if row.finished_at else None
+    ended = utc(row.finished_at)
     made_at = row.made_at.astimezone(UTC)
     return StoredImport(row.import_id, row.kind, row.file_name, row.zone, row.rows, row.made_by, made_at, ended)
 

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.store.among import among
 from server.store.tables import channels, lost_marks, notices
+from server.store.tables.columns import utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def _mark(row: Row[Any]) -> LostMark:
         message=row.message,
         contact=row.contact,
         since=row.since.astimezone(UTC),
-        until=row.until.astimezone(UTC) if row.until else None,
+        until=utc(row.until),
     )
 
 

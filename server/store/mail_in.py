@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.store.tables import mail_in, notices, orders
+from server.store.tables.columns import utc
 
 WAITS = "waits"
 
@@ -74,7 +75,7 @@ def how_many_wait(tx: Connection) -> tuple[int, datetime | None]:
     """How many wait, and since when the oldest does."""
     query = select(func.count(), func.min(mail_in.c.received_at)).where(mail_in.c.outcome == WAITS)
     count, oldest = tx.execute(query).one()
-    return count, oldest.astimezone(UTC) if oldest else None
+    return count, utc(oldest)
 
 
 def lately(tx: Connection, number: str, now: datetime, outcomes: Collection[str], span: timedelta) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, and_, func, or_, select, update
 
 from server.store.tables import accounts, channels, notices, orders
+from server.store.tables.columns import utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def waiting(tx: Connection) -> Waiting:
     """The queue as a whole, for whoever looks after it."""
     open_ones = notices.c.sent_at.is_(None) & notices.c.given_up_at.is_(None)
     row = tx.execute(select(func.count(), func.min(notices.c.made_at)).where(open_ones)).one()
-    return Waiting(row[0], row[1].astimezone(UTC) if row[1] else None)
+    return Waiting(row[0], utc(row[1]))
 
 
 def end_orphans(tx: Connection, now: datetime) -> int:

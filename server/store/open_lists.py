@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Table, delete, insert, select, tuple_
 
-from server.store.tables import open_findings, open_promises, orders, statements
+from server.store.tables import open_findings, open_promises, orders
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +99,11 @@ def findings(
     )
 
 
-def order_of(tx: Connection, promise: int) -> str | None:
-    """The order about which a promise was made, open or not."""
-    made = (statements.c.no == promise) & (statements.c.kind == "promise")
-    return tx.execute(select(statements.c.order_number).where(made)).scalar_one_or_none()
+def orders_with(tx: Connection, rule: str, limit: int) -> tuple[str, ...]:
+    """The orders for which a finding of this rule is open, by number."""
+    of = open_findings.c
+    query = select(of.order_number).where(of.rule == rule).distinct().order_by(of.order_number).limit(limit)
+    return tuple(tx.execute(query).scalars())
 
 
 def promises(

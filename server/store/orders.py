@@ -93,8 +93,12 @@ def order(tx: Connection, number: str) -> StoredOrder | None:
 
 
 def lock(tx: Connection, number: str) -> bool:
-    """Hold an order until the transaction ends; False if there is none."""
-    return tx.execute(select(orders.c.number).where(orders.c.number == number).with_for_update()).first() is not None
+    """Hold an order until the transaction ends; False if there is none.
+
+    Rows that name it may be added meanwhile: a weighing adds some, and whoever holds the order may wait for its end.
+    """
+    query = select(orders.c.number).where(orders.c.number == number).with_for_update(key_share=True)
+    return tx.execute(query).first() is not None
 
 
 def numbers_of_email(tx: Connection, email: str, limit: int) -> tuple[str, ...]:

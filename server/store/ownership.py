@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.store.among import among
 from server.store.tables import accounts, challenges, claims, ownership, units
+from server.store.tables.columns import utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,7 @@ def _owned(row: Row[Any]) -> Owned:
         name=row.name,
         owner_hash=row.owner_hash,
         since=row.since.astimezone(UTC),
-        until=row.until.astimezone(UTC) if row.until else None,
+        until=utc(row.until),
     )
 
 

@@ -14,6 +14,7 @@ from server.rules.authority import Action
 from server.rules.remedies import Taken
 from server.rules.remedy_life import State
 from server.store.tables import remedies
+from server.store.tables.columns import utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +134,12 @@ def _stored(row: Row[Any]) -> StoredRemedy:
         asked_by=row.asked_by,
         asked_at=row.asked_at.astimezone(UTC),
         granted_by=tuple(row.granted_by),
-        look_again_at=_utc(row.look_again_at),
-        due_at=_utc(row.due_at),
+        look_again_at=utc(row.look_again_at),
+        due_at=utc(row.due_at),
         tries=row.tries,
         error=row.error,
         plan=row.plan,
         outcome=row.outcome,
-        ended_at=_utc(row.ended_at),
+        ended_at=utc(row.ended_at),
         run_no=row.run_no,
     )
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return moment.astimezone(UTC) if moment else None

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.rules.authority import Action
 from server.rules.remedy_runs import Entry, Member, RunState
 from server.store.tables import remedy_run_orders, remedy_runs
+from server.store.tables.columns import utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +116,17 @@ def waiting(tx: Connection, no: int, limit: int) -> tuple[str, ...]:
     return tuple(tx.execute(query.limit(limit)).scalars())
 
 
-def settle(tx: Connection, no: int, order: str, state: Member, why: str, remedy_no: int | None = None) -> None:
+def how_many(tx: Connection, no: int) -> dict[Member, int]:
+    """The orders of a run, counted by state."""
+    mine = remedy_run_orders.c.run_no == no
+    query = select(remedy_run_orders.c.state, func.count()).where(mine).group_by(remedy_run_orders.c.state)
+    return {Member(state): count for state, count in tx.execute(query)}
+
+
+def settle(tx: Connection, no: int, order: str, state: Member, why: str) -> None:
     """Its turn came: it has a remedy, or is left out."""
     mine = (remedy_run_orders.c.run_no == no) & (remedy_run_orders.c.order_number == order)
-    tx.execute(update(remedy_run_orders).where(mine).values(state=str(state), why=why, remedy_no=remedy_no))
+    tx.execute(update(remedy_run_orders).where(mine).values(state=str(state), why=why))
 
 
 def _entry(row: Row[Any]) -> Entry:
@@ -136,12 +144,8 @@ def _run(row: Row[Any]) -> StoredRun:
         made_by=row.made_by,
         made_at=row.made_at.astimezone(UTC),
         looked_by=tuple(row.looked_by),
-        look_again_at=_utc(row.look_again_at),
-        approved_at=_utc(row.approved_at),
-        not_before=_utc(row.not_before),
-        ended_at=_utc(row.ended_at),
+        look_again_at=utc(row.look_again_at),
+        approved_at=utc(row.approved_at),
+        not_before=utc(row.not_before),
+        ended_at=utc(row.ended_at),
     )
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return moment.astimezone(UTC) if moment else None

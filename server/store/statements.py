@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.store.tables import statements
+from server.store.tables.columns import utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,12 @@ def by_key(tx: Connection, order_number: str, key: str) -> StoredStatement | Non
     return _stored(row) if row else None
 
 
+def order_of_promise(tx: Connection, no: int) -> str | None:
+    """The order about which the promise of this number was made, open or not."""
+    made = (statements.c.no == no) & (statements.c.kind == "promise")
+    return tx.execute(select(statements.c.order_number).where(made)).scalar_one_or_none()
+
+
 def of_order(tx: Connection, order_number: str) -> tuple[StoredStatement, ...]:
     """Everything said about an order, in the order in which it was said."""
     query = select(statements).where(statements.c.order_number == order_number)
@@ -82,7 +89,7 @@ def _stored(row: Row[Any]) -> StoredStatement:
         slots=tuple(row.slots),
         kind=row.kind,
         said_at=row.said_at.astimezone(UTC),
-        earliest=row.earliest.astimezone(UTC) if row.earliest else None,
+        earliest=utc(row.earliest),
         latest=row.latest.astimezone(UTC),
         zone=row.zone,
         by=row.by,

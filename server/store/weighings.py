@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select, union_all, 
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.store.tables import weighings
+from server.store.tables.columns import utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def current(tx: Connection, number: str, policy: str, now: datetime) -> StoredWe
     row = tx.execute(query).first()
     if row is None:
         return None
-    next_look_at = row.next_look_at.astimezone(UTC) if row.next_look_at else None
+    next_look_at = utc(row.next_look_at)
     return StoredWeighing(number, row.as_of.astimezone(UTC), row.policy, next_look_at, row.weighing)
 
 
@@ -74,10 +75,19 @@ def mark_stale(tx: Connection, numbers: Collection[str], weighed_before: datetim
     """A fact about these orders came in: what was computed before (that moment) holds no longer."""
     if not numbers:
         return
-    stale = update(weighings).where(weighings.c.order_number.in_(sorted(numbers)), weighings.c.stale.is_(False))
-    if weighed_before is not None:
+    theirs = weighings.c.order_number.in_(sorted(numbers))
+    stale = update(weighings).where(theirs, weighings.c.stale.is_(False))
+    if weighed_before is None:
+        _hold_all(tx, theirs)  # those that are stale too: they may be weighed just now, without this fact
+    else:
         stale = stale.where(weighings.c.as_of < weighed_before)
     tx.execute(stale.values(stale=True))
+
+
+def _hold_all(tx: Connection, which: ColumnElement[bool]) -> None:
+    """In order of their numbers, as everybody holds several: two who meet wait for one another one after the other."""
+    query = select(weighings.c.order_number).where(which).order_by(weighings.c.order_number.collate("C"))
+    tx.execute(query.with_for_update())
 
 
 def waiting(tx: Connection, limit: int) -> tuple[str, ...]:
@@ -92,10 +102,11 @@ def how_many_wait(tx: Connection) -> int:
     return int(tx.execute(query).scalar_one())
 
 
-def mark_waiting_stale(tx: Connection) -> None:
-    """Something was said of the house, which concerns everybody who waits."""
-    waits = update(weighings).where(weighings.c.waits_since.is_not(None), weighings.c.stale.is_(False))
-    tx.execute(waits.values(stale=True))
+def mark_waiting_stale(tx: Connection, besides: str = "") -> None:
+    """Something was said of the house, which concerns everybody who waits, and this order besides."""
+    waits = weighings.c.waits_since.is_not(None) | (weighings.c.order_number == besides)
+    _hold_all(tx, waits)
+    tx.execute(update(weighings).where(waits, weighings.c.stale.is_(False)).values(stale=True))
 
 
 def due(tx: Connection, now: datetime, limit: int) -> tuple[str, ...]:
@@ -127,13 +138,3 @@ def unasked(tx: Connection, limit: int) -> tuple[str, ...]:
     """Orders for which a remedy is to be made without being asked."""
     query = select(weighings.c.order_number).where(weighings.c.unasked).order_by(weighings.c.order_number)
     return tuple(tx.execute(query.limit(limit)).scalars())
-
-
-def with_rule(tx: Connection, rule: str, limit: int) -> tuple[str, ...]:
-    """Orders for which a finding of this rule is open, by their kept weighings: it reads them all."""
-    holds = weighings.c.weighing.contains({"findings": [{"rule": {"id": rule}}]})
-    return tuple(
-        tx.execute(
-            select(weighings.c.order_number).where(holds).order_by(weighings.c.order_number).limit(limit)
-        ).scalars()
-    )

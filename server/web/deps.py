@@ -43,6 +43,12 @@ def household_of(request: Request) -> str:
     return household(address_of(request))
 
 
+async def raw_body(request: Request) -> bytes:
+    """The body as it came: what is signed is these very bytes. How large it may be is BodyLimit's."""
+    return await request.body()
+
+
+Raw = Annotated[bytes, Depends(raw_body)]
 TheHouse = Annotated[House, Depends(house_of)]
 Rates = Annotated[RateLimiter, Depends(rates_of)]
 Address = Annotated[str, Depends(household_of)]

@@ -9,7 +9,7 @@ from server.rules.case import Case, SlotCase
 from server.rules.evidence import of_statement
 from server.rules.facts import Statement
 from server.rules.findings.finding import Found, earliest, ended, until
-from server.rules.gone import REPLACED, departures_for, receipts, replaced_at
+from server.rules.gone import unshown
 
 
 def find(case: Case) -> Iterable[Found]:
@@ -20,17 +20,14 @@ def find(case: Case) -> Iterable[Found]:
 
 
 def _of_statement(case: Case, units: Sequence[SlotCase], said: Statement) -> Iterable[Found]:
-    unit = case.witness(units[0].slot.number, said.said_at)
-    due = max(said.said_at, case.evidence_due(said))
-    shown = min([*departures_for(unit, said), *(a.at for a in receipts(unit))], default=None)
-    if (shown is not None and shown <= due) or not case.moment.passed(due):
+    judged = unshown(case, units, said)
+    if judged is None:
         return
     found = Found(
-        slot=unit.slot.number,
+        slot=judged.unit.slot.number,
         subject=said.id,
-        since=due,
+        since=judged.due,
         why=f"“{words.SAID[said.kind]}”, said {words.moment(said.said_at, case.zone)}: nothing physical shows it.",
         evidence=(of_statement(said, case.zone),),
     )
-    ends = [(shown, "it was seen out of our hands"), (replaced_at(units, unit), REPLACED)]
-    yield ended(unit, until(found, ends))
+    yield ended(judged.unit, until(found, judged.ends))

@@ -16,7 +16,7 @@ from server.rules.etas import estimated_by
 from server.rules.evidence import of_statement
 from server.rules.facts import Source, Statement
 from server.rules.findings.finding import OVER, Found, Severity, earliest, ended, over_at, until
-from server.rules.gone import departures_for, receipts, replaced_at
+from server.rules.gone import Unshown, unshown
 from server.rules.payloads import GONE_SAID, About, Assertion, CarrierScan, Label
 from server.rules.services import speed_of
 from server.rules.tracking.reading import Speed
@@ -33,28 +33,25 @@ def find(case: Case) -> Iterable[Found]:
 
 def _gone(case: Case, units: Sequence[SlotCase]) -> Iterable[Found]:
     """People say that it is no longer with us, and when a first sign of it was due, nothing showed it."""
-    denied: list[tuple[datetime, datetime | None, Statement]] = []
+    denied: list[tuple[Unshown, Statement]] = []
     for said in _assured(case, About.STEP):
         gone = isinstance(said.payload, Assertion) and said.payload.value in GONE_SAID
         if gone and said.covers(units[0].slot.number):
-            unit = case.witness(units[0].slot.number, said.said_at)
-            due = max(said.said_at, case.evidence_due(said))
-            shown = min([*departures_for(unit, said), *(act.at for act in receipts(unit))], default=None)
-            if (shown is None or shown > due) and case.moment.passed(due):
-                ends = (shown, replaced_at(units, unit))
-                denied.append((due, min((at for at in ends if at is not None), default=None), said))
+            judged = unshown(case, units, said)
+            if judged is not None:
+                denied.append((judged, said))
     if denied:
-        since, over, _ = min(denied, key=lambda each: (each[0], each[2].id))
+        first, _ = min(denied, key=lambda each: (each[0].due, each[1].id))
         times = words.times(len(denied), "assurance", "assurances")
         found = Found(
             slot=units[0].slot.number,
             subject=About.STEP,
-            since=since,
+            since=first.due,
             why=f"{times} that it is no longer with us, which nothing we can see confirms.",
-            evidence=tuple(of_statement(said, case.zone) for _, _, said in denied),
+            evidence=tuple(of_statement(said, case.zone) for _, said in denied),
             severity=Severity.CRITICAL if len(denied) > 1 else Severity.HIGH,
         )
-        yield ended(units[-1], until(found, [(over, "it was shown out of our hands")]))
+        yield ended(units[-1], until(found, first.ends))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,13 @@ def find(case: Case) -> Iterable[Found]:
     yield from _only_compensation(case, promises)
 
 
+def asked_at(case: Case) -> datetime | None:
+    """Since when the customer asks for the money and nothing answered it; a keep answers while its condition holds."""
+    ends = [e for e in _ends(case, promises_of(case)) if e.holds_until is None or not case.moment.passed(e.holds_until)]
+    requests = _of_kind(case, StatementKind.REFUND_REQUESTED)
+    return min((r.said_at for r in requests if _first(ends, r.said_at, r.slot) is None), default=None)
+
+
 @dataclass(frozen=True, slots=True)
 class _End:
     """What answers a request: the money, or a keep that holds at least until `holds_until` (None: for good)."""

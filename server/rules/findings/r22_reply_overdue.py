@@ -13,7 +13,7 @@ from server.rules.findings.finding import Found
 
 def find(case: Case) -> Iterable[Found]:
     """One per wait, from the deadline until a person answers."""
-    for wait in waits(case):
+    for wait in case.once(waits):
         deadline = reply_due(case, wait)
         answered_at = wait.answered.said_at if wait.answered else None
         if (answered_at is not None and answered_at <= deadline) or not case.moment.passed(deadline):

@@ -36,9 +36,7 @@ def _silences(case: Case, unit: SlotCase, serial: int) -> Iterator[Found]:
     if p is None or needed is None:
         return
     # Also what a recording disputes: whoever is heard twice at once is not silent.
-    heard = sorted(
-        {s.at for s in case.sightings if s.row.serial == serial and s.freshness is Freshness.FRESH} - {delivered.latest}
-    )
+    heard = sorted({s.at for s in case.sightings if s.row.serial == serial and s.freshness is Freshness.FRESH})
     starts = [delivered.latest, *(at for at in heard if at > delivered.latest)]
     for start, heard_at in zip(starts, [*starts[1:], None], strict=True):
         since = _since(case, days, start, needed)

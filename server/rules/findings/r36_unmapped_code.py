@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from server.rules.case import Case, SlotCase
+from server.rules.case import Case, SlotCase, scan_of
 from server.rules.evidence import of_statement
 from server.rules.facts import Statement
 from server.rules.findings.finding import Found, ended, until
-from server.rules.payloads import CarrierScan
 
 
 def find(case: Case) -> Iterable[Found]:
     """One per slot, number and code, until a later event of the same number is understood."""
     for unit in case.slots:
         first: dict[tuple[str, str], Statement] = {}
-        for said in sorted(unit.scans, key=lambda s: (s.latest, s.said_at, s.id)):
-            scan = _scan(said)
+        for said in unit.scans:
+            scan = scan_of(said)
             if not scan.mapped:
                 first.setdefault((scan.number, scan.code), said)
         for said in first.values():
@@ -24,7 +23,7 @@ def find(case: Case) -> Iterable[Found]:
 
 
 def _found(case: Case, unit: SlotCase, said: Statement) -> Found:
-    scan = _scan(said)
+    scan = scan_of(said)
     since = max(said.said_at, said.latest)
     found = Found(
         slot=unit.slot.number,
@@ -36,17 +35,12 @@ def _found(case: Case, unit: SlotCase, said: Statement) -> Found:
     later = [
         max(each.said_at, each.latest)
         for each in unit.scans
-        if _is_event(each) and _scan(each).number == scan.number and each.latest > said.latest
+        if _is_event(each) and scan_of(each).number == scan.number and each.latest > said.latest
     ]
     return until(found, [(min(later, default=None), "a later event of the carrier is understood")])
 
 
 def _is_event(said: Statement) -> bool:
     """An event that is understood; an estimate alone (no code, nothing in hand) explains nothing."""
-    scan = _scan(said)
+    scan = scan_of(said)
     return scan.mapped and (scan.physical or bool(scan.code))
-
-
-def _scan(said: Statement) -> CarrierScan:
-    assert isinstance(said.payload, CarrierScan), "not a carrier's event"
-    return said.payload

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from server.rules.authority import AUTOMATIC, QUEUED, who
+from server.rules.authority import UNASKED, who
 from server.rules.case import Case
 from server.rules.findings import (
     r01_stuck_in_state,
@@ -50,7 +50,7 @@ from server.rules.findings import (
 )
 from server.rules.findings.catalogue_parcels import PARCEL_RULES
 from server.rules.findings.catalogue_people import PEOPLE_RULES
-from server.rules.findings.finding import Find, Finding, Found, Rule
+from server.rules.findings.finding import Find, Finding, Found, Rule, Severity
 
 CATALOGUE: Final[Mapping[str, Rule]] = {rule.id: rule for rule in (*PARCEL_RULES, *PEOPLE_RULES)}
 
@@ -125,8 +125,12 @@ def _complete(case: Case, rule: Rule, found: Found) -> Finding:
 
 
 def authority(rule: Rule) -> str:
-    """Who may grant the rule's default remedy, in words."""
+    """What the system does by itself about the rule's default remedy, and who may grant it, in words."""
     if rule.remedy is None:
         return "a person must judge first"
-    system = "the system, unasked; " if rule.remedy in AUTOMATIC else ""
-    return system + ("the system queues it; " if rule.remedy in QUEUED else "") + who(rule.remedy)
+    row = UNASKED.get(rule.remedy)
+    if row is None or rule.id not in row.rules:
+        return who(rule.remedy)
+    system = "the system, unasked" if row.done else "the system queues it"
+    when = " once it is critical" if row.critical and rule.severity is not Severity.CRITICAL else ""
+    return f"{system}{when}; {who(rule.remedy)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Identity, Integer, LargeBinary, MetaData, Text
@@ -21,6 +22,11 @@ metadata: Final = MetaData(
 def moment(name: str, *, null: bool = False) -> Column[Any]:
     """A moment with its zone; the database gives it back in UTC."""
     return Column(name, DateTime(timezone=True), nullable=null)
+
+
+def utc(moment: datetime | None) -> datetime | None:
+    """A moment as rules take it, out of a column that may be empty."""
+    return moment.astimezone(UTC) if moment else None
 
 
 def words(name: str, *, null: bool = False, **more: Any) -> Column[Any]:

@@ -74,7 +74,6 @@ remedy_run_orders = Table(
     words("currency"),
     words("state"),  # rules.remedy_runs.Member
     words("why"),
-    ref("remedy_no", "remedies.no", null=True),
     CheckConstraint("state in ('waiting','taken','left_out')", name="state"),
     Index("ix_remedy_run_orders_waiting", "run_no", postgresql_where=text("state = 'waiting'")),
 )

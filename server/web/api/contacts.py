@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
 from server.rules.authority import STAFF
 from server.rules.payloads import Wants
-from server.service import channel_health, contacts, mail_in, threads, viewing
+from server.service import answers, channel_health, contacts, mail_in, threads, viewing
 from server.service.channel_health import WaysIn
 from server.service.contacts import KEY_MAX, PHONE_MAX, TEXT_MAX, WHEN_MAX, Asked, Logged, Outcome, Words
 from server.service.mail_in import Received, WaitingMail
@@ -18,7 +18,7 @@ from server.service.refusals import refuse
 from server.service.threads import WAITING_MAX, Reading, Thread, Waiting
 from server.web.api.models import Body, Done, Line, NumberInPath, example, refusals
 from server.web.auth import Customer, Operator, OrderReader, Staff
-from server.web.deps import Rates, TheHouse
+from server.web.deps import Rates, Raw, TheHouse
 
 router = APIRouter(tags=["contacts"])
 _STAFF = ("sign_in_needed", "not_yours")
@@ -130,11 +130,11 @@ def _log(number: str, body: ContactIn, house: TheHouse, reader: OrderReader) -> 
 def thread(number: NumberInPath, house: TheHouse, reader: Customer) -> Thread:
     """Everything written and called about an order, with the clock that both sides see; for customers without names."""
     with house.work() as (tx, now):
+        looked = answers.weighing(tx, number, house.policy, now)
         if reader.who is None:
-            return threads.thread(tx, house, number, Reading.LINK, now)
+            return threads.thread(tx, house, looked, Reading.LINK)
         viewing.note(tx, reader.who, f"order:{number}", now)
-        reading = Reading.STAFF if reader.who.role in STAFF else Reading.ACCOUNT
-        return threads.thread(tx, house, number, reading, now)
+        return threads.thread(tx, house, looked, Reading.STAFF if reader.who.role in STAFF else Reading.ACCOUNT)
 
 
 @router.get("/waiting", responses=refusals(*_STAFF))
@@ -174,15 +174,11 @@ def publish(body: TextIn, house: TheHouse, who: Staff) -> Done:
 # --- Mail-in ---------------------------------------------------------------------------------------------------
 
 
-async def _raw(request: Request) -> bytes:
-    return await request.body()
-
-
 _LETTER = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string"}}}}}
 
 
 @router.post("/mail-in", status_code=201, responses=refusals(*_STAFF, "too_large"), openapi_extra=_LETTER)
-def receive(house: TheHouse, _: Operator, raw: Annotated[bytes, Depends(_raw)]) -> Received:
+def receive(house: TheHouse, _: Operator, raw: Raw) -> Received:
     """Take in one letter as it came (RFC 822, at most 1 MiB): it finds its order, or waits for a person."""
     with house.work() as (tx, now):
         return mail_in.receive(tx, house, raw, now)

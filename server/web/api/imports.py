@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import AfterValidator, Field
 
 from server.service import imports, viewing
@@ -15,7 +14,7 @@ from server.service.import_kind import Importing
 from server.service.imports import File, Report
 from server.web.api.models import plain, refusals
 from server.web.auth import Staff
-from server.web.deps import Address, Rates, TheHouse
+from server.web.deps import Address, Rates, Raw, TheHouse
 
 router = APIRouter(prefix="/imports", tags=["intake"])
 _STAFF = ("sign_in_needed", "not_yours")
@@ -45,24 +44,21 @@ def importing(house: House, who: Caller, zone: str) -> Importing:
     ),
     openapi_extra=_CSV,
 )  # fmt: skip
-async def create(
+def create(
     kind: Kind,
-    request: Request,
     house: TheHouse,
     rates: Rates,
     address: Address,
     who: Staff,
+    content: Raw,
     zone: Annotated[ZoneOfFile, Query(description="Zone of times that name none.")] = "",
     name: Annotated[FileName, Query(description="The file's name, for people.")] = "",
     dry_run: Annotated[bool, Query(description="Say what would be done, and keep nothing.")] = False,
 ) -> Report:
     """Import a CSV file row by row; the same file again goes on where it was interrupted, and adds nothing twice."""
     rates.take("import", address)
-    content = await request.body()
     file = File(kind, name, content, zone)
-    return await run_in_threadpool(
-        imports.run, house.engine, house.clock, file, importing(house, who, zone), dry_run=dry_run
-    )
+    return imports.run(house.engine, house.clock, file, importing(house, who, zone), dry_run=dry_run)
 
 
 @router.get("", responses=refusals(*_STAFF))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request
-from fastapi.concurrency import run_in_threadpool
 from pydantic import Field, TypeAdapter, ValidationError
 
 from server.refusal import Refusal
@@ -21,7 +20,7 @@ from server.store.inbox import Arrived
 from server.web.api.models import Body, Moment, OrderNumber, refusals
 from server.web.api.orders import OrderIn, StatementIn, said, stored
 from server.web.auth import Anybody
-from server.web.deps import Address, Rates, TheHouse
+from server.web.deps import Address, Rates, Raw, TheHouse
 
 router = APIRouter(tags=["intake"])
 Vendor = Annotated[str, Path(pattern=r"^[a-z]{1,32}$", examples=["easypost"])]
@@ -74,12 +73,10 @@ _SHOP: TypeAdapter[OrderPlaced | OrderStated] = TypeAdapter(
     responses=refusals("carrier_unknown", "signature_invalid", "webhook_unreadable", "too_large", "too_many"),
     openapi_extra=_json(_EVENT),
 )
-async def carrier(
-    vendor: Vendor, request: Request, house: TheHouse, rates: Rates, address: Address, _: Anybody
+def carrier(
+    vendor: Vendor, request: Request, raw: Raw, house: TheHouse, rates: Rates, address: Address, _: Anybody
 ) -> Taken:
     """A carrier's webhook, signed by its vendor. The same event again changes nothing."""
-    raw = await request.body()
-
     port = house.parcel_carriers.get(vendor)
     if port is None:
         raise refuse("carrier_unknown", vendor=vendor)
@@ -87,15 +84,12 @@ async def carrier(
         rates.take("bad_signature", address)
         raise refuse("signature_invalid")
 
-    def work() -> Taken:
-        with house.work() as (tx, now):
-            try:
-                delivery = port.parse(raw, now)
-            except UnreadableError as error:
-                raise refuse("webhook_unreadable", detail=error) from None
-            return tracking.take(tx, vendor, delivery, _sealed(house, raw), now)
-
-    return await run_in_threadpool(work)
+    with house.work() as (tx, now):
+        try:
+            delivery = port.parse(raw, now)
+        except UnreadableError as error:
+            raise refuse("webhook_unreadable", detail=error) from None
+        return tracking.take(tx, vendor, delivery, _sealed(house, raw), now)
 
 
 @router.post(
@@ -107,10 +101,8 @@ async def carrier(
     ),
     openapi_extra=_json({"type": "order.stated", "timestamp": "2026-11-22T12:00:00Z", "data": {}}),
 )  # fmt: skip
-async def from_shop(request: Request, house: TheHouse, rates: Rates, address: Address, _: Anybody) -> Taken:
+def from_shop(request: Request, raw: Raw, house: TheHouse, rates: Rates, address: Address, _: Anybody) -> Taken:
     """The shop's webhook (Standard Webhooks): an order that was placed, or what the shop says about one."""
-    raw = await request.body()
-
     try:
         message_id = shop.verify(house.settings.shop_webhook_secret, request.headers, raw, house.clock())
     except Refusal:
@@ -118,22 +110,19 @@ async def from_shop(request: Request, house: TheHouse, rates: Rates, address: Ad
         raise
     message = _read(raw)
 
-    def work() -> Taken:
-        with house.work() as (tx, now):
-            if inbox.put(tx, Arrived(shop.VENDOR, message_id, now, _sealed(house, raw))) is None:
-                return Taken(False)
-            if isinstance(message, OrderPlaced):
-                orders.record(tx, stored(message.data, house, now))
-                return Taken(True, (message.data.number,))
-            number, statements = message.data.number, message.data.statements
-            for each in statements:
-                if each.source is not Source.SHOP or each.kind not in shop.SAYS:
-                    raise refuse("source_not_yours", role="shop", source=f"{each.source} ({each.kind})")
-            # A shop speaks for itself alone, which any member of staff may.
-            given = orders.state(tx, number, [said(each) for each in statements], Role.AGENT, now)
-            return Taken(True, (number,), sum(each.new for each in given))
-
-    return await run_in_threadpool(work)
+    with house.work() as (tx, now):
+        if inbox.put(tx, Arrived(shop.VENDOR, message_id, now, _sealed(house, raw))) is None:
+            return Taken(False)
+        if isinstance(message, OrderPlaced):
+            orders.record(tx, stored(message.data, house, now))
+            return Taken(True, (message.data.number,))
+        number, statements = message.data.number, message.data.statements
+        for each in statements:
+            if each.source is not Source.SHOP or each.kind not in shop.SAYS:
+                raise refuse("source_not_yours", role="shop", source=f"{each.source} ({each.kind})")
+        # A shop speaks for itself alone, which any member of staff may.
+        given = orders.state(tx, number, [said(each) for each in statements], Role.AGENT, now)
+        return Taken(True, (number,), sum(each.new for each in given))
 
 
 def _read(raw: bytes) -> OrderPlaced | OrderStated:

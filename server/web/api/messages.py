@@ -13,7 +13,7 @@ from server.rules.authority import Action
 from server.rules.drafts import Draft, Promises, Says
 from server.rules.facts import Source
 from server.rules.payloads import STEPS_SAID, About, Offer, OfferKind, PromiseKind
-from server.service import desk, messages, viewing
+from server.service import answers, desk, messages, viewing
 from server.service.desk import Looking, RawStatement
 from server.service.messages import Offered, Preview, Sent, out_of
 from server.web.api.models import Body, Line, Moment, NumberInPath, example, refusals
@@ -151,7 +151,7 @@ def templates(number: NumberInPath, house: TheHouse, who: Staff) -> tuple[Offere
     """Promises ready to be made about this order, with their due moments and what will close them."""
     with house.work() as (tx, now):
         viewing.note(tx, who, f"order:{number}", now)
-        return messages.templates(tx, number, house.policy, now)
+        return messages.templates(answers.collect(tx, number, house.policy, now), house.policy, now)
 
 
 @router.get("/statements", responses=refusals(*_STAFF))

@@ -9,12 +9,11 @@ from zoneinfo import ZoneInfo
 from fastapi import Path, Query
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from server.rules.payload_json import FIRST_YEAR, LAST_YEAR
 from server.service.refusals import WORDS, refuse
 from server.web.errors import as_json, status_of
 from wire.manifest import MAX_SERIAL
 
-# Before tags were made, and after which nobody is asked any more: outside, arithmetic with zones overflows.
-FIRST_YEAR, LAST_YEAR = 2000, 2100
 ORDER_NUMBER: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 

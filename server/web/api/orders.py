@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from server.rules.facts import Correction, Source, StatementKind
 from server.rules.privacy import Viewer
-from server.service import answers, orders, recompute, viewing
+from server.service import answers, explain, orders, recompute, viewing
 from server.service.answers import CustomerAnswer, OrderAnswer
 from server.service.house import House
 from server.service.orders import Recorded, Said
@@ -260,7 +260,8 @@ def answer(number: NumberInPath, house: TheHouse, who: Staff) -> OrderAnswer:
     """The order for staff: Said / Heard / Agrees?, stated / evidenced / shown, findings, the ladder of activation."""
     with house.work() as (tx, now):
         viewing.note(tx, who, f"order:{number}", now)
-        return answers.for_staff(tx, number, house.policy, Viewer(who.role), now)
+        looked = answers.weighing(tx, number, house.policy, now)
+        return answers.for_staff(tx, looked, house.policy, Viewer(who.role))
 
 
 @router.get("/{number}/why", responses=refusals(*_STAFF))
@@ -268,7 +269,7 @@ def why(number: NumberInPath, house: TheHouse, who: Staff) -> Why:
     """Every verdict explained from facts."""
     with house.work() as (tx, now):
         viewing.note(tx, who, f"order:{number}", now)
-        return Why(number, answers.why(tx, number, house.policy, Viewer(who.role), now))
+        return Why(number, explain.why(tx, number, now, house.policy, Viewer(who.role)))
 
 
 @router.get("/{number}/recomputed", responses=refusals(*_STAFF, "policy_unknown", "threshold_unknown"))
@@ -298,7 +299,7 @@ def customer(number: NumberInPath, house: TheHouse, reader: Customer) -> Custome
     with house.work() as (tx, now):
         if reader.who is not None:
             viewing.note(tx, reader.who, f"order:{number}", now)
-        return answers.for_customer(tx, number, house.policy, now)
+        return answers.for_customer(tx, answers.weighing(tx, number, house.policy, now), house.policy)
 
 
 def _sealed(house: House, text: str | None) -> bytes | None:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path
 from pydantic import Field
 
 from server.rules.authority import Action
-from server.service import remedies, remedy_desk, viewing
+from server.service import answers, remedies, remedy_desk, viewing
 from server.service.caller import Caller
 from server.service.ports import house_ports_of
 from server.service.remedies import Ask, Offered
@@ -74,7 +74,8 @@ def offered(number: NumberInPath, house: TheHouse, who: Staff) -> Offered:
     """Every remedy for an order, whether it can be had and why, and what was asked for already."""
     with house.work() as (tx, now):
         viewing.note(tx, who, f"order:{number}", now)
-        return remedies.offered(tx, number, who.role, house.policy, now)
+        looked = answers.weighing(tx, number, house.policy, now)
+        return remedies.offered(tx, looked, who.role, house.policy)
 
 
 @router.post(
@@ -152,7 +153,7 @@ def for_customer(number: NumberInPath, house: TheHouse, reader: Customer) -> Cus
     with house.work() as (tx, now):
         if reader.who is not None:
             viewing.note(tx, reader.who, f"order:{number}", now)
-        return remedy_desk.for_customer(tx, number, house.policy, now)
+        return remedy_desk.for_customer(tx, answers.weighing(tx, number, house.policy, now), house.policy)
 
 
 @router.post(

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from server.refusal import Refusal
-from server.service import messages, viewing
+from server.service import answers, messages, viewing
 from server.service.caller import Caller
 from server.service.house import House
 from server.service.messages import Preview, out_of
@@ -35,7 +35,7 @@ def write(
     key = house.dice(8).hex()
     with house.work() as (tx, now):
         viewing.note(tx, who, f"order:{number}", now)
-        offered = messages.templates(tx, number, house.policy, now)
+        offered = messages.templates(answers.collect(tx, number, house.policy, now), house.policy, now)
         order = orders.order(tx, number)
         assert order is not None, "its templates were made a moment ago"
     units = len(order.slots)
@@ -62,7 +62,7 @@ def look_or_send(
     with house.work() as (tx, now):
         viewing.note(tx, who, f"order:{number}", now)
         looked = messages.preview(tx, who, number, form.draft(who.zone), house.policy, now)
-        offered = messages.templates(tx, number, house.policy, now)
+        offered = messages.templates(answers.collect(tx, number, house.policy, now), house.policy, now)
     return _page(request, number, form, offered, looked, refusal)
 
 

@@ -12,11 +12,11 @@ from zoneinfo import ZoneInfo
 from server.rules.authority import Action
 from server.rules.drafts import TEXT_MAX, Draft, Promises, Says
 from server.rules.inserts import INSERTS
+from server.rules.payload_json import FIRST_YEAR, LAST_YEAR
 from server.rules.payloads import STEPS_SAID, About, Offer, OfferKind, PromiseKind
 from server.rules.repeated import REMEDIES
 from server.service.messages import KEY_MAX, REASON_MAX, Offered
 from server.service.refusals import refuse
-from server.web.api.models import FIRST_YEAR, LAST_YEAR
 
 LINE_MAX = 200
 

@@ -11,9 +11,8 @@ from sqlalchemy import Connection
 
 from server.rules.authority import Action, may
 from server.rules.facts import Source
-from server.rules.policy import Policy
 from server.rules.timeline import Column, Row
-from server.service import desk, messages
+from server.service import desk
 from server.service.answers import OrderAnswer
 from server.service.caller import Caller
 from server.service.desk import Looking
@@ -54,9 +53,9 @@ class Desk:
 
 
 def around(
-    tx: Connection, who: Caller, answer: OrderAnswer, source: str, key: str, policy: Policy, now: datetime
+    tx: Connection, who: Caller, answer: OrderAnswer, offered: tuple[Offered, ...], source: str, key: str, now: datetime
 ) -> Desk:
-    """The desk of an order that was just answered."""
+    """The desk of an order that was just answered, with the promises that are `offered` to whoever may write."""
     number = answer.order.number
     writes = may(who.role, Action.SAY).allowed
     sources = tuple(dict.fromkeys(_named(row) for row in answer.timeline))
@@ -66,7 +65,7 @@ def around(
         looking=desk.looking(tx, who, number, now),
         beside=tuple(_beside(answer)),
         form=Form.empty(key, len(answer.order.slots)) if writes else None,
-        offered=messages.templates(tx, number, policy, now) if writes else (),
+        offered=offered if writes else (),
         sources=sources,
         source=chosen,
         rows=tuple(row for row in answer.timeline if chosen in ("", _named(row))),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
 from server.service import imports, viewing
@@ -28,7 +27,7 @@ def every(request: Request, house: TheHouse, _: Staff) -> Response:
 
 
 @router.post("")
-async def upload(
+def upload(
     request: Request, house: TheHouse, rates: Rates, address: Address, who: Staff, form: FormWithFile
 ) -> Response:
     """Import the file, or say what would be done."""
@@ -37,9 +36,7 @@ async def upload(
     rates.take("import", address)
     zone, dry_run = form.fields.get("zone", "")[:64], bool(form.fields.get("dry_run"))
     file = File(form.fields.get("kind", ""), form.file_name, form.content, zone)
-    done = await run_in_threadpool(
-        imports.run, house.engine, house.clock, file, importing(house, who, zone), dry_run=dry_run
-    )
+    done = imports.run(house.engine, house.clock, file, importing(house, who, zone), dry_run=dry_run)
     if not dry_run:
         return go(f"/s/imports/{done.import_id}", "Imported.")
     return page(request, "import.html", report=done, shown_max=SHOWN_MAX)

@@ -9,12 +9,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from server.refusal import Refusal
+from server.rules.payload_json import FIRST_YEAR, LAST_YEAR
 from server.service import claims, lost, owning, whereabouts
 from server.service.caller import Caller
 from server.service.house import House
 from server.service.receipts import Activated
 from server.service.refusals import refuse
-from server.web.api.models import FIRST_YEAR, LAST_YEAR, ClaimInPath, Serial, TransferInPath
+from server.web.api.models import ClaimInPath, Serial, TransferInPath
 from server.web.auth import Owner
 from server.web.deps import Rates, TheHouse
 from server.web.pages.render import Form, go, page

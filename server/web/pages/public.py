@@ -50,16 +50,17 @@ def order(request: Request, number: NumberInPath, house: TheHouse, reader: Custo
     with house.work() as (tx, now):
         if reader.who is not None and reader.who.role is not Role.OWNER:
             viewing.note(tx, reader.who, f"order:{number}", now)
-        answer = answers.for_customer(tx, number, house.policy, now)
+        looked = answers.weighing(tx, number, house.policy, now)
+        answer = answers.for_customer(tx, looked, house.policy)
         own = reader.who is not None and reader.who.role is Role.OWNER
-        thread = threads.thread(tx, house, number, Reading.ACCOUNT if own else Reading.LINK, now)
+        thread = threads.thread(tx, house, looked, Reading.ACCOUNT if own else Reading.LINK)
         stored = order_store.order(tx, number)
-        remedies = remedy_desk.for_customer(tx, number, house.policy, now)
+        remedies = remedy_desk.for_customer(tx, looked, house.policy)
     assert stored is not None, "answered a moment ago"
     return page(
         request, "order.html", order=answer, items=fold(answer.timeline), zone=stored.zone,
         contacts=of_customer(request, house, thread), speaks=own or reader.who is None,
-        remedies=remedies, link=request.query_params.get("link", "")[:128],
+        remedies=remedies,
     )  # fmt: skip
 
 

@@ -140,7 +140,7 @@ def ask_refund(
     rates.take("refund_ask", address)
     with house.work() as (tx, now):
         remedy_desk.ask_refund(tx, number, reader.who, house.policy, now)
-    return go(f"/o/{quote(number)}{link_of(request)}", "Noted. A person answers within a day.")
+    return go(f"/o/{quote(number)}{link_of(request)}", "Noted: you asked for your money back.")
 
 
 def _action(fields: dict[str, str]) -> Action:

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from server.rules.findings.finding import Finding, Rule, Severity
 from server.rules.privacy import Viewer
-from server.service import answers, find, gateway_health, remedies, tag_life, threads, viewing
+from server.service import answers, explain, find, gateway_health, messages, remedies, tag_life, threads, viewing
 from server.service.ingest_health import ingest_health
 from server.web.api.models import NumberInPath, Serial
 from server.web.auth import Staff
@@ -42,11 +42,13 @@ def case(request: Request, number: NumberInPath, house: TheHouse, who: Staff, so
     """The order: what the customer reads, findings with what to say and do, evidence, timeline (of one `source`)."""
     with house.work() as (tx, now):
         viewing.note(tx, who, f"order:{number}", now)
-        answer = answers.for_staff(tx, number, house.policy, Viewer(who.role), now)
-        thread = threads.thread(tx, house, number, threads.Reading.STAFF, now)
+        looked = answers.weighing(tx, number, house.policy, now)
+        answer = answers.for_staff(tx, looked, house.policy, Viewer(who.role))
+        thread = threads.thread(tx, house, looked, threads.Reading.STAFF)
         ingest = ingest_health(tx)
-        offer = remedies.offered(tx, number, who.role, house.policy, now)
-        desk = around(tx, who, answer, source, house.dice(8).hex(), house.policy, now)
+        offer = remedies.offered(tx, looked, who.role, house.policy)
+        offered = messages.templates(looked.facts, house.policy, now)
+        desk = around(tx, who, answer, offered, source, house.dice(8).hex(), now)
     findings, items = merged(answer.findings), fold(desk.rows)
     return page(
         request, "case.html", order=answer, findings=findings, items=items, desk=desk, ingest=ingest,
@@ -58,7 +60,7 @@ def case(request: Request, number: NumberInPath, house: TheHouse, who: Staff, so
 def why(request: Request, number: NumberInPath, house: TheHouse, who: Staff) -> Response:
     with house.work() as (tx, now):
         viewing.note(tx, who, f"order:{number}", now)
-        lines = answers.why(tx, number, house.policy, Viewer(who.role), now)
+        lines = explain.why(tx, number, now, house.policy, Viewer(who.role))
         ingest = ingest_health(tx)
     return page(request, "why.html", number=number, lines=lines, ingest=ingest)
 

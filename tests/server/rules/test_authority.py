@@ -1,4 +1,4 @@
-"""The catalogue of rules has all thirty-five, and the table of authority says what it should."""
+"""The catalogue of rules has all thirty-six, and the table of authority says what it should."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from server.rules.authority import Action, Role, may, who
+from server.rules.authority import UNASKED, Action, Role, may, who
 from server.rules.facts import Source, StatementKind
 from server.rules.findings.registry import CATALOGUE, FINDERS, authority
 from tests.server.rules.build import (
@@ -30,6 +30,16 @@ def test_every_rule_is_at_work_and_has_its_runbook() -> None:
         assert "shipped" not in rule.customer.lower(), "a customer never reads it from a finding"
     needing_radio = {n for n, r in CATALOGUE.items() if r.needs_radio}
     assert needing_radio == {f"R-{n}" for n in (17, 25, 26, 27, 29, 30, 31, 32, 33, 34)}
+
+
+def test_what_nobody_has_to_ask_for_is_said_of_its_own_rules_alone() -> None:
+    said = {rule.id: authority(rule).split(";")[0] for rule in CATALOGUE.values() if "the system" in authority(rule)}
+    assert said == {
+        "R-03": "the system queues it",
+        "R-09": "the system, unasked",
+        "R-21": "the system queues it once it is critical",
+    }
+    assert all(CATALOGUE[rule].remedy is action for action, row in UNASKED.items() for rule in row.rules)
 
 
 @pytest.mark.parametrize(

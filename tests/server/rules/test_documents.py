@@ -12,7 +12,7 @@ from server.rules.activation import RUNGS
 from server.rules.authority import TABLE, who
 from server.rules.evidence import ORDER
 from server.rules.facts import ActKind, BeaconMode, GatewayClass, Source, StatementKind
-from server.rules.findings.registry import CATALOGUE, FINDERS
+from server.rules.findings.registry import CATALOGUE, FINDERS, authority
 from server.rules.life import TABLE as LIFE
 from server.rules.life import Step, far, may_follow
 from server.rules.payloads import PAYLOAD_OF
@@ -43,6 +43,14 @@ def test_rule_list() -> None:
     page = table(RULES, "The rules")
     assert {rule: cells[:4] for rule, cells in page.items()} == {
         rule.id: [rule.name, "★" if rule.needs_radio else "", rule.severity.value, "yes" if rule.id in FINDERS else ""]
+        for rule in CATALOGUE.values()
+    }
+
+
+def test_who_may_grant_each_rules_remedy() -> None:
+    page = table(RULES, "The rules")
+    assert {rule: cells[-1] for rule, cells in page.items()} == {
+        rule.id: authority(rule) if rule.remedy is None else f"{rule.remedy.replace('_', ' ')}: {authority(rule)}"
         for rule in CATALOGUE.values()
     }
 

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.rules import phrases
+from server.rules import objections, phrases
 from server.rules.authority import Action, Role
 from server.rules.drafts import Draft, Promises, Says, Sender
-from server.rules.facts import ActKind, OrderFacts, Source, StatementKind
+from server.rules.facts import ActKind, Correction, OrderFacts, Source, Statement, StatementKind
 from server.rules.findings.registry import CATALOGUE
 from server.rules.inserts import OnFile
 from server.rules.life import Step, far
 from server.rules.objections import Checked, Objection, check
-from server.rules.payloads import About, Assertion, Offer, OfferKind, PromiseKind
-from server.rules.policy import SOLO
-from server.rules.weigh import weigh
+from server.rules.payloads import About, Assertion, Offer, OfferKind, Payment, PromiseKind
+from server.rules.policy import SOLO, Policy
+from server.rules.weigh import Weighing, weigh
 from tests.server.rules.build import NUMBER, PACKED, act, at, facts, hear, label, promise, say, scan
 from tests.server.rules.story import read_story
 from tests.server.rules.test_properties import shuffled
@@ -103,6 +103,41 @@ def test_a_remedy_that_its_sender_may_not_grant_helps_nobody() -> None:
     assert "remedy_not_yours" in codes(keep("agent M", Action.SEE_GATEWAYS))
 
 
+def paying(*money: Statement, remedy: Action = Action.FULL_REFUND) -> list[str]:
+    """What speaks against an agent's letter that goes with money, by what was paid."""
+    draft = Draft("Hello.", remedy=remedy)
+    return codes(looked(facts(*PACKED, *money), draft, at("Tue 12:00")))
+
+
+def paid(minor: int, ref: str, currency: str = "USD", service: str = "") -> Statement:
+    payment = Payment(minor, currency, service)
+    return say(StatementKind.PAYMENT, at("Mon 09:00"), payment, ref=ref, slot=None, source=Source.SHOP)
+
+
+def annuls(wrong: Statement) -> Statement:
+    """A correction: that which the other says did not occur."""
+    later = at("Mon 12:00")
+    return replace(wrong, id=f"no-{wrong.id}", said_at=later, learnt_at=later, corrects=wrong.id,
+                   correction=Correction.DID_NOT_OCCUR)  # fmt: skip
+
+
+def test_what_an_agent_may_give_back_goes_by_the_money_that_is_there() -> None:
+    goods, more = paid(90_00, "goods"), paid(90_00, "more")
+    back = replace(paid(90_00, "back"), kind=StatementKind.REFUNDED)
+    assert paying(goods) == []
+    assert paying(goods, more) == ["remedy_not_yours"]
+    assert paying(goods, more, annuls(more)) == [], "a payment that did not occur is not given back"
+    assert paying(goods, more, back) == []
+    assert paying(goods, more, back, annuls(back)) == ["remedy_not_yours"]
+    assert paying(goods, paid(5_00, "euros", "EUR")) == ["remedy_not_yours"]
+
+
+def test_a_fee_above_an_agents_limit_is_not_theirs_either() -> None:
+    goods, fee = paid(90_00, "goods"), paid(101_00, "fee", service="overnight")
+    assert paying(goods, fee, remedy=Action.REFUND_SERVICE_FEE) == ["remedy_not_yours"]
+    assert paying(goods, fee, annuls(fee), remedy=Action.REFUND_SERVICE_FEE) == []
+
+
 def test_two_of_us_contradict_one_another_before_it_is_read() -> None:
     now = local("2016-12-19T10:15")
     checked = looked(known_at(now), Draft("It is still here.", says=(Says(About.STEP, "with_us"),)), now)
@@ -178,6 +213,24 @@ def test_no_sentence_of_the_catalogue_is_a_claim_of_its_own() -> None:
     for rule in CATALOGUE.values():
         if rule.id != "R-29":
             assert phrases.claims(rule.say) == (), rule.say
+
+
+_CLAIMED = ("words_not_shown", "not_shown", "against_evidence")
+
+
+def test_the_same_claim_is_weighed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A weighing reads every fact of an order; a letter may say the same in eight sentences."""
+    weighed: list[OrderFacts] = []
+
+    def counted(case: OrderFacts, policy: Policy, now: datetime) -> Weighing:
+        weighed.append(case)
+        return weigh(case, policy, now)
+
+    monkeypatch.setattr(objections, "weigh", counted)
+    draft = Draft("It was dispatched. It has left us. It is on its way. It was shipped a week ago.", says=(LEFT,))
+    checked = looked(facts(*PACKED), draft, at("Mon 11:00"))
+    assert len([o for o in checked.objections if o.code in _CLAIMED]) == 5, checked.objections
+    assert len(weighed) == 3, "now, a week ago, and the letter as a whole"
 
 
 def test_weeks_ago_is_at_least_a_week() -> None:

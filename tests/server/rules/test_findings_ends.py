@@ -277,6 +277,13 @@ def test_r15_left_is_asserted_and_nothing_shows_it() -> None:
     never(judge(facts(*LEFT, said), at("Fri 12:00")), "R-15")
 
 
+def test_r15_says_that_a_replacement_left_and_not_that_it_did() -> None:
+    said = view(at("Tue 10:05"), About.STEP, "left")
+    replacement = (bound(at("Wed 09:00"), SERIAL + 1), label(at("Wed 10:00")), scan(at("Wed 18:10")))
+    over = cleared(judge(facts(*PACKED, said, *replacement), at("Fri 12:00")), "R-15")
+    assert (over.cleared_at, over.cleared_because) == (at("Wed 18:10"), "its replacement left us")
+
+
 def test_r25_one_scan_without_a_label_is_not_two_parcels() -> None:
     second = (bound(at("Wed 09:00"), SERIAL + 1), scan(at("Wed 18:10")), scan(at("Thu 18:10"), "out_for_delivery"))
     never(judge(facts(*PACKED, scan(at("Tue 18:10")), *second), at("Fri 12:00")), "R-25")

@@ -8,16 +8,18 @@ from datetime import datetime
 import pytest
 from hypothesis import given, settings
 
+from server.rules.case import lay_out
 from server.rules.drafts import Draft, Promises
-from server.rules.facts import OrderFacts, StatementKind
+from server.rules.facts import OrderFacts, Source, StatementKind
 from server.rules.inserts import INSERTS, OnFile
 from server.rules.life import Step, far
-from server.rules.payloads import Label
+from server.rules.moment import Moment
+from server.rules.payloads import Label, Payment
 from server.rules.policy import SOLO
 from server.rules.promise_templates import TEMPLATES, due_of
 from server.rules.promises import CONDITIONS
 from server.rules.weigh import weigh
-from tests.server.rules.build import NUMBER, PACKED, at, bound, facts, hear, label, scan
+from tests.server.rules.build import NUMBER, PACKED, at, bound, dispatched, facts, hear, label, say, scan
 from tests.server.rules.test_drafts import ON_FILE, codes, looked, one
 from tests.server.rules.worlds import moments, worlds
 
@@ -108,4 +110,21 @@ def test_by_the_next_pickup_means_by_its_first_scan() -> None:
     template = TEMPLATES["reship_next_pickup"]
     assert due_of(template, facts(*PACKED), SOLO, at("Mon 16:30")) == at("Mon 23:00")
     assert due_of(template, facts(*PACKED), SOLO, at("Fri 18:00")) == at("Mon 23:00", week=1)
-    assert due_of(TEMPLATES["call_back"], facts(), SOLO, at("Mon 16:30"), hours=2) == at("Mon 18:30")
+    assert due_of(TEMPLATES["call_back"], facts(), SOLO, at("Mon 16:30")) == at("Mon 20:30")
+
+
+@pytest.mark.parametrize(("days", "due"), [(1, "Wed 00:00"), (2, "Thu 00:00")])
+def test_without_pickups_it_is_due_when_the_rules_expect_a_sign(days: int, due: str) -> None:
+    case, policy = facts(*PACKED), replace(SOLO, evidence_due_bd=days)
+    bare = replace(case, order=replace(case.order, site=None))
+    assert due_of(TEMPLATES["ship_next_pickup"], bare, policy, at("Mon 16:30")) == at(due)
+    said = dispatched(at("Mon 16:30"))
+    assert lay_out(bare, policy, Moment(at("Mon 17:00"))).evidence_due(said) == at(due)
+
+
+def test_a_refund_of_one_unit_is_named_only_about_that_unit() -> None:
+    back = say(StatementKind.REFUNDED, at("Tue 09:00"), Payment(1889, "USD"), slot=2, source=Source.SYSTEM)
+    case = facts(*PACKED, back, slots=2)
+    assert told(case, at("Wed 09:00"), slot=2)["refund"] == "18.89 USD, booked Tue 8 Nov 2016 09:00 EST"
+    assert "refund" not in told(case, at("Wed 09:00"), slot=1)
+    assert "refund" in told(case, at("Wed 09:00"))

@@ -9,11 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.rules.authority import TABLE, Action, Role, may
-from server.rules.facts import Act, Heard, OrderFacts, Source, Statement, StatementKind
-from server.rules.payloads import Label, Payment, PromiseKind, PromiseMade, Quote
+from server.rules.case import lay_out
+from server.rules.facts import Act, Correction, Heard, OrderFacts, Source, Statement, StatementKind
+from server.rules.findings.finding import Severity
+from server.rules.gone import out_of_our_hands
+from server.rules.moment import Moment
+from server.rules.payloads import Label, Offer, OfferKind, Payment, PromiseKind, PromiseMade, Quote
 from server.rules.policy import SOLO, TEAM
-from server.rules.remedies import Remedy, Taken, left_at, not_faster, remedies_of, unasked
+from server.rules.remedies import Remedy, Taken, not_faster, refund_owed, remedies_of, unasked
 from server.rules.remedy_life import NEXT, OPEN, PAUSES, State, may_follow, may_withdraw, pause, undo_time
+from server.rules.remedy_money import money_of
 from server.rules.remedy_runs import Entry, Member, again, approval, entry
 from tests.server.rules.build import PACKED, at, bound, dispatched, facts, hear, judge, label, promise, say, scan
 
@@ -76,8 +81,8 @@ def test_what_left_is_replaced_by_a_lead() -> None:
 
 def test_a_unit_that_left_and_was_replaced_counts_for_its_slot() -> None:
     case = facts(*PACKED, paid(), label(at("Tue 09:00")), scan(at("Tue 18:00")), bound(at("Thu 10:00"), serial=5000))
-    assert left_at(case, SOLO, LATE, 1) == at("Tue 18:00")
     assert not of(case)[Action.EXPRESS_RESHIP].eligible
+    assert of(case)[Action.EXPRESS_RESHIP].why.startswith("It left us, as shown Tue 8 Nov 2016 18:00 EST")
 
 
 def test_a_part_goes_back_where_the_units_cost_the_same() -> None:
@@ -126,6 +131,21 @@ def test_what_is_under_way_is_not_given_back_again() -> None:
     assert of(case, Role.AGENT, withdrawn)[Action.FULL_REFUND].amount_minor == 5378
 
 
+def annuls(wrong: Statement, said_at: datetime, ref: str) -> Statement:
+    """A correction: that which the other says did not occur."""
+    return replace(wrong, id=ref, said_at=said_at, learnt_at=said_at, corrects=wrong.id,
+                   correction=Correction.DID_NOT_OCCUR)  # fmt: skip
+
+
+def test_a_payment_that_was_annulled_by_mistake_stands_again() -> None:
+    came = paid(3778)
+    wrong = annuls(came, at("Tue 09:00"), "wrong")
+    right = annuls(wrong, at("Wed 09:00"), "right")
+    case = facts(came, wrong, right)
+    assert [money_of(case, at(day), 0).paid_minor for day in ("Mon 12:00", "Tue 12:00", "Wed 12:00")] == [3778, 0, 3778]
+    assert of(case)[Action.FULL_REFUND].amount_minor == 3778
+
+
 def test_a_slow_replacement_is_told_before_it_is_bought() -> None:
     original = replace(label(at("Tue 09:00")), payload=Label("UPS", "1Z999AA10123456784", eta=at("Fri 12:00")))
     case = facts(*PACKED, paid(), original)
@@ -153,6 +173,21 @@ def test_an_owed_refund_is_queued_once_for_each_time_it_falls_due() -> None:
     assert unasked(case, weighed, SOLO, (before,)) != ()
     assert unasked(case, weighed, SOLO, (replace(before, asked_at=since),)) == ()
     assert unasked(case, judge(case, at("Wed 09:00")), SOLO, ()) == ()
+
+
+def test_a_refund_is_queued_only_by_the_rules_that_owe_it() -> None:
+    """Asked for and answered with a gift, R-21 holds; nothing is owed unasked before it is critical."""
+    asked = say(StatementKind.REFUND_REQUESTED, at("Mon 12:00"), source=Source.CUSTOMER, slot=None)
+    gift = say(StatementKind.OFFER, at("Mon 13:00"), Offer(OfferKind.COMPENSATION, "A case."), slot=None)
+    case = facts(paid(), asked, gift)
+    weighed = judge(case, at("Wed 09:00"))
+    [deflected] = [f for f in weighed.findings if f.rule.id == "R-21"]
+    assert not refund_owed(deflected)
+    assert unasked(case, weighed, SOLO, ()) == ()
+    critical = replace(weighed, findings=(replace(deflected, severity=Severity.CRITICAL),))
+    assert [(r.action, since) for r, since in unasked(case, critical, SOLO, ())] == [
+        (Action.FULL_REFUND, deflected.since)
+    ]
 
 
 # --- Properties ------------------------------------------------------------------------------------------------
@@ -194,7 +229,9 @@ def test_no_reship_while_an_earlier_unit_was_shown_to_have_left(
     for remedy in remedies_of(case, weighed, SOLO, role, taken):
         if remedy.action is Action.EXPRESS_RESHIP and remedy.eligible:
             assert not set(remedy.slots) & shown
-            assert all(left_at(case, SOLO, LATE, slot) is None for slot in remedy.slots)
+            for with_disputed in (False, True):
+                laid = lay_out(case, SOLO, Moment(LATE), with_disputed)
+                assert all(out_of_our_hands(laid.units_of(slot)) is None for slot in remedy.slots)
 
 
 @given(worlds(), st.sampled_from(GRANTERS), st.sampled_from((SOLO, TEAM)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from server.rules.authority import AUTOMATIC, QUEUED, TABLE, Action, Role, who
+from server.rules.authority import TABLE, UNASKED, Action, Role, who
 from server.rules.payloads import OfferKind
 from server.rules.policy import SOLO
 from server.rules.remedies import TITLES
@@ -26,9 +26,8 @@ def test_who_may_grant_what_and_how_long_it_waits() -> None:
         assert gives == ("–" if action is Action.OVERRIDE_REFUTED else money.value)
         assert granted_by == who(action)
         assert waits == f"{undo_time(action, SOLO).total_seconds():.0f} s"
-        assert unasked.split()[0].strip(",") == (
-            "done" if action in AUTOMATIC else "queued" if action in QUEUED else "–"
-        )
+        row = UNASKED.get(action)
+        assert unasked.split()[0].strip(",") == ("–" if row is None else "done" if row.done else "queued")
 
 
 def test_what_may_follow_what() -> None:

@@ -5,21 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import pytest
 from sqlalchemy import func, select
 
-from server.rules.authority import Role
+from server.refusal import Refusal
+from server.rules.authority import Action, Role
 from server.rules.facts import Source, StatementKind
 from server.rules.payloads import Quote
+from server.rules.policy import SOLO
+from server.service import answers
 from server.service.accounts import caller
 from server.service.caller import Caller
 from server.service.orders import Said, record, state
 from server.service.ports import Bought, HouseLabels, HousePayments, PortError, Ports, Refund
+from server.service.remedies import Ask, grant, propose
 from server.service.remedy_work import Shop
 from server.store import accounts
 from server.store.orders import StoredOrder, StoredSlot
+from server.store.remedies import StoredRemedy
 from server.store.tables import notices, statements
+from server.sweep.orders import sweep_orders
+from server.sweep.remedies import sweep_remedies
 from tests.server.web.town import Town
 
+REFUND = Action.FULL_REFUND
 SHIP_TO = {"country": "US", "region": "FL", "postcode": "33101", "city": "Miami"}
 
 
@@ -109,6 +118,13 @@ def say(town: Town, number: str, kind: StatementKind, source: Source, **more: ob
         state(tx, number, [said], Role.OPERATOR, now)
 
 
+def granted(town: Town, shop: Shop, who: Caller, ask: Ask) -> StoredRemedy:
+    """A remedy that was asked for and granted by one who may."""
+    with town.house.work() as (tx, now):
+        asked = propose(tx, who, "T-1", ask, shop.ports, SOLO, now)
+        return grant(tx, who, asked.no, SOLO, now)
+
+
 def leave(town: Town, number: str, slot: int | None = None) -> None:
     """The carrier has the parcel in hand."""
     scan = {"carrier": "UPS", "number": "1Z999AA10123456784", "status": "in_transit", "physical": True}
@@ -130,3 +146,20 @@ def refunded(town: Town) -> dict[str, list[int]]:
         for number, payload in tx.execute(query):
             found.setdefault(number, []).append(payload["amount_minor"])
     return found
+
+
+def sweep(town: Town, shop: Shop) -> dict[str, int]:
+    """A round of the orders and one of the remedies; what the second did."""
+    sweep_orders(town.engine, town.house.policy, lambda: town.now, 100)
+    return sweep_remedies(shop)
+
+
+def rules(town: Town, number: str) -> set[str]:
+    """The rules whose findings are open."""
+    with town.house.work() as (tx, now):
+        return {f.rule.id for f in answers.weighing(tx, number, town.house.policy, now)[1].findings}
+
+
+def refused(code: str) -> pytest.RaisesExc[Refusal]:
+    """Expects a refusal with this code."""
+    return pytest.raises(Refusal, check=lambda refusal: refusal.code == code)

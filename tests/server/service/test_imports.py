@@ -94,6 +94,7 @@ def test_orders_with_their_units(town: Town) -> None:
         (an_order("T-1").replace("Europe/Berlin", "Europe/Atlantis"), "zone_unknown"),
         (an_order("T-1").replace("Europe/Berlin", ""), "row_invalid"),
         (an_order("T-1", email="nobody"), "row_invalid"),
+        (an_order("T-1", email="a@b;evil"), "row_invalid"),
         (an_order("T-1", quantity="0"), "row_invalid"),
         (an_order("T-1", quantity="2", lettering="Rex"), "row_invalid"),
         (an_order("T/1"), "row_invalid"),

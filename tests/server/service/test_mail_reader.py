@@ -96,6 +96,16 @@ def test_a_letter_of_ours_that_came_back() -> None:
     assert read(BOUNCE.replace(b"5.2.2", b"4.4.1")).bounce == "", "it is still being tried"
 
 
+def test_a_number_that_a_person_quotes_decides_nothing() -> None:
+    quoted = "You wrote notice-17@hearsight, and my mail program spoke of a delivery-status."
+    for path in ("<ann@example.com>", "ann@example.com"):
+        assert read(bytes(letter(quoted, Return_Path=path))).notices == ()
+    assert read(bytes(letter(quoted))).notices == ()
+    assert read(bytes(letter(quoted, Return_Path="<>"))).notices == (17,), "a machine gave ours back"
+    report = BOUNCE.replace(b"Return-Path: <>\r\n", b"").replace(b"delivery-status", b"Delivery-Status")
+    assert read(report.replace(b"multipart/report", b"Multipart/Report")).notices == (17,)
+
+
 def test_the_same_letter_by_two_ways_is_one() -> None:
     one, other = letter(Message_ID="<a@example.com>"), letter(Message_ID="<a@example.com>", Received="by another")
     assert read(bytes(one)).hash == read(bytes(other)).hash

@@ -298,7 +298,8 @@ def test_no_letter_tells_of_a_remedy_that_waits_for_somebody_else(town: Town) ->
     say(town, "T-9", StatementKind.LABEL_PRINTED, Source.WAREHOUSE, payload=slow)
     agent = town.staff(Role.AGENT)
     message = {"key": "m-9", "text": "Your fee goes back.", "remedy": "refund_service_fee", "reason": "it was slow"}
-    agent.refused("POST", "/orders/T-9/messages", 403, "remedy_not_yours", json=message)
+    stopped = agent.refused("POST", "/orders/T-9/messages", 409, "message_stopped", json=message)
+    assert "Above the limit of agent" in str(stopped)
     assert letters(town) == []
     message["remedy"] = "override_refuted"
     agent.refused("POST", "/orders/T-9/messages", 409, "message_stopped", json=message)

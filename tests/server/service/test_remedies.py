@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from server.refusal import Refusal
 from server.rules.authority import Action, Role
 from server.rules.facts import Source, StatementKind
 from server.rules.policy import SOLO, TEAM
@@ -16,30 +15,29 @@ from server.service import answers
 from server.service.ports import HouseLabels, Ports
 from server.service.remedies import Ask, grant, offered, propose, retry, withdraw
 from server.service.remedy_desk import ask_refund, mark_paid
-from server.service.remedy_work import Shop, carry_out
+from server.service.remedy_work import carry_out
 from server.store import audit
 from server.store import remedies as store
 from server.store.tables import acts, house_labels
-from server.sweep.orders import sweep_orders
 from server.sweep.remedies import sweep_remedies
-from tests.server.service.remedy_town import SlowLabels, leave, letters, place, refunded, say, shop_of, somebody
+from tests.server.service.remedy_town import (
+    REFUND,
+    SlowLabels,
+    granted,
+    leave,
+    letters,
+    place,
+    refunded,
+    refused,
+    rules,
+    say,
+    shop_of,
+    somebody,
+    sweep,
+)
 from tests.server.web.town import Town
 
-REFUND, RESHIP = Action.FULL_REFUND, Action.EXPRESS_RESHIP
-
-
-def sweep(town: Town, shop: Shop) -> dict[str, int]:
-    sweep_orders(town.engine, town.house.policy, lambda: town.now, 100)
-    return sweep_remedies(shop)
-
-
-def rules(town: Town, number: str) -> set[str]:
-    with town.house.work() as (tx, now):
-        return {f.rule.id for f in answers.weighing(tx, number, town.house.policy, now)[1].findings}
-
-
-def refused(code: str) -> pytest.RaisesExc[Refusal]:
-    return pytest.raises(Refusal, check=lambda refusal: refusal.code == code)
+RESHIP = Action.EXPRESS_RESHIP
 
 
 def test_an_owed_refund_is_queued_and_waits_for_a_person(town: Town) -> None:
@@ -109,9 +107,7 @@ def test_a_granted_refund_can_be_taken_back_until_it_is_tried(town: Town) -> Non
     sweep(town, shop)
     assert payments.asked == []
     payments.fails = 1
-    with town.house.work() as (tx, now):
-        asked = propose(tx, agent, "T-1", Ask(REFUND), shop.ports, SOLO, now)
-        grant(tx, agent, asked.no, SOLO, now)
+    asked = granted(town, shop, agent, Ask(REFUND))
     town.wait(seconds=SOLO.undo_s)
     carry_out(shop, asked.no)
     with town.house.work() as (tx, now), refused("remedy_too_late"):
@@ -122,9 +118,7 @@ def test_a_port_that_fails_is_tried_again_and_then_given_up_visibly(town: Town) 
     shop, payments = shop_of(town)
     place(town, "T-1")
     agent = somebody(town, Role.AGENT)
-    with town.house.work() as (tx, now):
-        asked = propose(tx, agent, "T-1", Ask(REFUND), shop.ports, SOLO, now)
-        grant(tx, agent, asked.no, SOLO, now)
+    asked = granted(town, shop, agent, Ask(REFUND))
     payments.fails = 6
     pauses, row = [], None
     town.wait(seconds=SOLO.undo_s)
@@ -153,9 +147,7 @@ def test_killed_between_the_port_and_the_commit_it_is_still_one(town: Town, monk
     shop, payments = shop_of(town)
     place(town, "T-1")
     agent = somebody(town, Role.AGENT)
-    with town.house.work() as (tx, now):
-        asked = propose(tx, agent, "T-1", Ask(REFUND), shop.ports, SOLO, now)
-        grant(tx, agent, asked.no, SOLO, now)
+    asked = granted(town, shop, agent, Ask(REFUND))
     town.wait(seconds=SOLO.undo_s)
     with monkeypatch.context() as killed:
         killed.setattr("server.service.remedy_work._write_down", lambda *_: (_ for _ in ()).throw(SystemExit))
@@ -175,9 +167,7 @@ def test_a_ledger_that_is_paid_by_hand_says_nothing_before_it_is_paid(town: Town
     shop, _ = shop_of(town, by_hand=True)
     place(town, "T-1")
     agent, finance = somebody(town, Role.AGENT), somebody(town, Role.FINANCE)
-    with town.house.work() as (tx, now):
-        asked = propose(tx, agent, "T-1", Ask(REFUND), shop.ports, SOLO, now)
-        grant(tx, agent, asked.no, SOLO, now)
+    asked = granted(town, shop, agent, Ask(REFUND))
     town.wait(seconds=SOLO.undo_s)
     assert sweep_remedies(shop) == {"booked": 1}
     assert (refunded(town), letters(town)) == ({}, {})
@@ -197,7 +187,7 @@ def test_a_reship_is_one_click_and_costs_nothing(town: Town) -> None:
     place(town, "T-1", units=2)
     agent = somebody(town, Role.AGENT)
     with town.house.work() as (tx, now):
-        first = offered(tx, "T-1", Role.AGENT, SOLO, now).remedies[0]
+        first = offered(tx, answers.weighing(tx, "T-1", SOLO, now), Role.AGENT, SOLO).remedies[0]
         assert (first.action, first.one_click, first.slots) == (RESHIP, True, (1, 2))
         asked = propose(tx, agent, "T-1", Ask(RESHIP), shop.ports, SOLO, now)
         assert propose(tx, agent, "T-1", Ask(RESHIP), shop.ports, SOLO, now).no == asked.no
@@ -205,8 +195,8 @@ def test_a_reship_is_one_click_and_costs_nothing(town: Town) -> None:
     assert carry_out(shop, asked.no) is State.DONE, "a label waits for nobody"
     with town.house.work() as (tx, now):
         labels = tx.execute(select(house_labels)).all()
-        facts, weighed = answers.weighing(tx, "T-1", SOLO, now)
-        again = offered(tx, "T-1", Role.AGENT, SOLO, now)
+        facts, weighed = looked = answers.weighing(tx, "T-1", SOLO, now)
+        again = offered(tx, looked, Role.AGENT, SOLO)
     assert len(labels) == 1
     assert {s.slot for s in facts.statements if s.kind == "label_printed"} == {1, 2}
     assert weighed.shown.slots[0].shown is None, "a label is not a shipment"
@@ -238,9 +228,7 @@ def test_what_leaves_in_the_meantime_is_not_refunded(town: Town) -> None:
     shop, payments = shop_of(town)
     place(town, "T-1")
     agent = somebody(town, Role.AGENT)
-    with town.house.work() as (tx, now):
-        asked = propose(tx, agent, "T-1", Ask(REFUND), shop.ports, SOLO, now)
-        grant(tx, agent, asked.no, SOLO, now)
+    asked = granted(town, shop, agent, Ask(REFUND))
     leave(town, "T-1")
     town.wait(seconds=SOLO.undo_s)
     assert carry_out(shop, asked.no) is State.WITHDRAWN
@@ -281,7 +269,7 @@ def test_the_fee_of_an_unused_service_goes_back_by_itself(town: Town) -> None:
         sweep(town, shop)
     assert (refunded(town), letters(town)) == ({"T-1": [16_00]}, {"T-1": 1})
     with town.house.work() as (tx, now):
-        found = offered(tx, "T-1", Role.AGENT, SOLO, now).remedies
+        found = offered(tx, answers.weighing(tx, "T-1", SOLO, now), Role.AGENT, SOLO).remedies
     refund = next(r for r in found if r.action is REFUND)
     assert refund.amount_minor == 3778, "the fee is back already, the rest is not"
 

@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Engine, select, text
+import pytest
+from sqlalchemy import Connection, Engine, select, text, update
 
 from server.store.db import transaction
-from server.store.orders import StoredOrder, StoredSlot, add
+from server.store.open_lists import OpenFinding, OpenPromise, keep
+from server.store.orders import StoredOrder, StoredSlot, add, lock
 from server.store.tables import weighings
-from server.store.weighings import StoredWeighing, due, expect, hold, how_many_due, mark_stale, put
+from server.store.weighings import (
+    StoredWeighing,
+    due,
+    expect,
+    hold,
+    how_many_due,
+    mark_stale,
+    mark_waiting_stale,
+    put,
+)
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-def test_a_fact_during_a_weighing_marks_it_stale_afterwards(engine: Engine) -> None:
+@pytest.mark.parametrize("before", ["fresh", "stale"])
+def test_a_fact_during_a_weighing_marks_it_stale_afterwards(engine: Engine, before: str) -> None:
     slot = StoredSlot(0, 1, 1, "TAG-1", "Tag", None, None, None)
     order = StoredOrder("A-1", "ann@example.org", "Ann", None, {}, NOW, "UTC", None, "standard", "shop", NOW, (slot,))
     with transaction(engine) as tx:
         add(tx, order)
         expect(tx, "A-1", NOW)
         put(tx, StoredWeighing("A-1", NOW, "p", None, {}))
+        if before == "stale":
+            mark_stale(tx, ["A-1"])
     marked = threading.Event()
 
     def fact() -> None:
@@ -48,6 +64,59 @@ def fill(engine: Engine, rows: list[tuple[str, datetime | None, bool]]) -> None:
             put(tx, StoredWeighing(number, NOW, "p", look, {}))
             if stale:
                 mark_stale(tx, [number])
+
+
+def test_a_fact_and_a_weighing_of_one_order_never_wait_for_each_other(engine: Engine) -> None:
+    """The fact holds the order and waits for the weighing, which adds rows that name the order."""
+    fill(engine, [("A-1", None, False)])
+    both_hold = threading.Barrier(2, timeout=30)
+
+    def fact() -> None:
+        with transaction(engine) as tx:
+            assert lock(tx, "A-1")
+            both_hold.wait()
+            mark_stale(tx, ["A-1"])
+
+    def weighing() -> None:
+        with transaction(engine) as tx:
+            hold(tx, "A-1")
+            both_hold.wait()
+            keep(
+                tx, "A-1", [OpenFinding("A-1", "R-03", None, "", 1, NOW)], [OpenPromise("A-1", 1, 1, "ship", NOW, "a")]
+            )
+            put(tx, StoredWeighing("A-1", NOW, "p", None, {}))
+
+    with ThreadPoolExecutor(2) as pool:
+        for each in [pool.submit(fact), pool.submit(weighing)]:
+            each.result(60)
+    with transaction(engine) as tx:
+        assert tx.execute(select(weighings.c.stale)).scalar_one() is True
+
+
+@pytest.mark.parametrize("besides", ["", "a"])
+def test_whoever_marks_many_holds_them_by_number(engine: Engine, besides: str) -> None:
+    """They lie in the table the other way round, in which a bare update would take them."""
+    fill(engine, [(number, None, False) for number in ("b", "a", "B")])
+    with transaction(engine) as tx:
+        tx.execute(update(weighings).values(waits_since=NOW))
+        if besides:
+            tx.execute(update(weighings).where(weighings.c.order_number == besides).values(waits_since=None))
+    for mark in (lambda tx: mark_waiting_stale(tx, besides), lambda tx: mark_stale(tx, ["b", "a"])):
+        with ThreadPoolExecutor(1) as pool, transaction(engine) as tx:
+            hold(tx, "a")
+            marking = pool.submit(in_transaction, engine, mark)
+            while not tx.execute(text("select 1 from pg_locks where not granted")).first():
+                assert not marking.done()
+            with transaction(engine) as other:
+                free = select(weighings.c.order_number).where(weighings.c.order_number == "b")
+                assert other.execute(free.with_for_update(skip_locked=True)).first(), "it waits for a, before b"
+            tx.rollback()
+            marking.result(30)
+
+
+def in_transaction(engine: Engine, mark: Callable[[Connection], None]) -> None:
+    with transaction(engine) as tx:
+        mark(tx)
 
 
 def test_due_are_the_stale_and_those_whose_moment_has_come_the_longest_waiting_first(engine: Engine) -> None:

@@ -61,7 +61,7 @@ def test_asking_starts_the_clock_that_both_sides_see(town: Town, agent: Somebody
     assert thread(town, link)["clock"]["late"]
     assert "R-22" in open_rules(agent)
     page = town.client.get(f"/o/T-1?link={link}").text
-    assert "It is late since" in page
+    assert "That is late: it was" in page
 
 
 def test_sent_twice_it_is_one_contact_and_another_text_is_refused(town: Town, agent: Somebody) -> None:
@@ -107,7 +107,26 @@ def test_the_customer_reads_no_name_and_no_words_of_staff(town: Town, agent: Som
         assert agent.email not in text
         assert "shipped" not in text
     assert answer.json()["clock"] is None
-    assert "Answered" in page
+    assert "We answered" in page
+
+
+def test_the_thread_tells_no_customer_bare_that_it_was_dispatched(town: Town, agent: Somebody) -> None:
+    """In the timeline the word stands beside what evidence says of it; here it would stand alone."""
+    link = link_of(town)
+    ask(town, link)
+    state(agent, "T-1", said("gone", "dispatched", town.now, "staff"))
+    assert [each["channel"] for each in agent.get("/orders/T-1/contacts")["messages"]] == ["page", "dispatched"]
+    theirs = town.nobody().call("GET", "/orders/T-1/contacts", headers={"x-order-link": link})
+    assert [each["channel"] for each in theirs.json()["messages"]] == ["page", ""]
+
+
+def test_customers_read_which_ways_in_are_dead_but_not_this_page(town: Town, agent: Somebody) -> None:
+    link = link_of(town)
+    for channel in ("call", "page"):
+        agent.post(f"/ways-in/{channel}", {"works": False, "why": "probe_failed"})
+    assert agent.get("/orders/T-1/contacts")["dead"] == ["Phone", "Form on the order page"]
+    page = town.client.get(f"/o/T-1?link={link}").text
+    assert "Does not work just now: Phone. This page does." in page
 
 
 def test_call_me_promises_a_call_that_r12_judges(town: Town, agent: Somebody) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from typing import Any
 
 from server.rules.authority import Role
+from server.rules.facts import Source, StatementKind
 from server.rules.policy import SOLO
 from server.sweep.remedies import sweep_remedies
-from tests.server.service.remedy_town import letters, place, refunded, shop_of
+from tests.server.service.remedy_town import letters, place, refunded, say, shop_of
 from tests.server.web.town import Somebody, Town
 
 
@@ -133,13 +135,52 @@ def test_the_customer_takes_the_refund_by_link_without_an_account(town: Town) ->
         assert answer.headers["location"] == path
     assert "You asked for your money back" in town.client.get(path).text
     asked = town.nobody().get("/orders/T-1/customer/remedies", headers={"x-order-link": link["token"]})
-    assert asked == {"refund_owed": True, "asked": True, "under_way": []}
+    at, by = town.now, town.now + timedelta(seconds=SOLO.refund_answer_s)
+    told = [datetime.fromisoformat(asked[key]) for key in ("asked_at", "answer_by")]
+    assert (told, asked["refund_owed"], asked["under_way"]) == ([at, by], True, [])
+    town.wait(seconds=SOLO.refund_answer_s)
+    assert "That is late." in town.client.get(path).text
     foreign = town.client.post(action, data={"x": "y"}, headers={"sec-fetch-site": "cross-site"})
     assert foreign.status_code == 403
     place(town, "T-2", email="ann@example.com", days_ago=1)
     ann = town.owner()
     ann.refused("POST", "/orders/T-2/customer/refund", 409, "refund_not_owed")
     town.staff().refused("POST", "/orders/T-1/customer/refund", 403, "not_yours")
+
+
+def test_an_answered_request_is_no_request_any_more(town: Town) -> None:
+    """Kept on a condition, it is one again when the condition lapses; refunded, nothing of it is left to read."""
+    place(town, "T-1", email="ann@example.com")
+    ann = town.owner()
+
+    def reads() -> str:
+        page = town.client.get("/o/T-1", headers=ann.headers()).text
+        return page.partition("What you can do")[2].partition("</section>")[0]
+
+    ann.post("/orders/T-1/customer/refund")
+    assert "You asked for your money back" in reads()
+    town.wait(minutes=1)
+    keep = {"what": "arrive", "due": (town.now + timedelta(days=3)).isoformat(), "lapse": "refund"}
+    say(town, "T-1", StatementKind.PROMISE, Source.STAFF, payload=keep)
+    assert "You asked" not in reads()
+    town.wait(days=3)
+    assert "You asked for your money back" in reads()
+    assert "That is late." in reads()
+    say(town, "T-1", StatementKind.REFUNDED, Source.SHOP, payload={"amount_minor": 3778, "currency": "USD"})
+    assert reads() == ""
+
+
+def test_compensation_alone_makes_nobody_owed_their_money(town: Town) -> None:
+    """R-21 warns of it; the whole sum is owed when a limit is over or a condition lapsed."""
+    place(town, "T-1", email="ann@example.com", days_ago=1)
+    ann, agent = town.owner(), town.staff()
+    due = (town.now + timedelta(days=3)).isoformat()
+    say(town, "T-1", StatementKind.PROMISE, Source.STAFF, payload={"what": "arrive", "due": due})
+    town.wait(minutes=1)
+    say(town, "T-1", StatementKind.OFFER, Source.STAFF, payload={"what": "compensation", "amount_minor": 500})
+    assert "R-21" in {each["rule"]["id"] for each in agent.get("/orders/T-1")["findings"]}
+    assert ann.get("/orders/T-1/customer/remedies")["refund_owed"] is False
+    ann.refused("POST", "/orders/T-1/customer/refund", 409, "refund_not_owed")
 
 
 def test_a_customer_reads_no_staff_member_by_a_remedy(town: Town) -> None:

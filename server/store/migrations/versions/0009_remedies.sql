@@ -64,12 +64,10 @@ CREATE TABLE remedy_run_orders (
     currency TEXT NOT NULL,
     state TEXT NOT NULL,
     why TEXT NOT NULL,
-    remedy_no BIGINT,
     CONSTRAINT pk_remedy_run_orders PRIMARY KEY (run_no, order_number),
     CONSTRAINT ck_remedy_run_orders_state CHECK (state in ('waiting','taken','left_out')),
     CONSTRAINT fk_remedy_run_orders_run_no FOREIGN KEY(run_no) REFERENCES remedy_runs (no),
-    CONSTRAINT fk_remedy_run_orders_order_number FOREIGN KEY(order_number) REFERENCES orders (number),
-    CONSTRAINT fk_remedy_run_orders_remedy_no FOREIGN KEY(remedy_no) REFERENCES remedies (no)
+    CONSTRAINT fk_remedy_run_orders_order_number FOREIGN KEY(order_number) REFERENCES orders (number)
 );
 
 CREATE INDEX ix_remedy_run_orders_waiting ON remedy_run_orders (run_no) WHERE state = 'waiting';
