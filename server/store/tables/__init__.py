@@ -36,6 +36,7 @@ from server.store.tables.people import (
     sessions,
     sign_in_failures,
 )
+from server.store.tables.private import day_keys, handovers, sealed_reports
 from server.store.tables.radio import (
     batches,
     dead_letters,
@@ -73,11 +74,13 @@ __all__ = [
     "claims",
     "cohorts",
     "contact_words",
+    "day_keys",
     "dead_letters",
     "enrolment_tokens",
     "factory_keys",
     "gateway_states",
     "gateways",
+    "handovers",
     "house_labels",
     "house_payments",
     "house_words",
@@ -102,6 +105,7 @@ __all__ = [
     "remedies",
     "remedy_run_orders",
     "remedy_runs",
+    "sealed_reports",
     "secrets",
     "service_records",
     "sessions",

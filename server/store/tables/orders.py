@@ -138,6 +138,8 @@ ownership = Table(
     moment("since"),
     moment("until", null=True),
     ref("by_act", "acts.no"),
+    # Only the owner's keys read where it is; false: managed, the server can.
+    Column("private", Boolean, nullable=False, server_default="false"),
     # The first valid receipt wins: one living owner a tag, whoever commits first.
     Index("uq_ownership_living", "serial", unique=True, postgresql_where=text("until is null")),
 )

@@ -16,6 +16,7 @@ accounts = Table(
     words("password_hash", null=True),  # argon2id; none until the first reset link was used
     words("zone", server_default="UTC"),
     raw("custodial_key", null=True),  # Ed25519 for managed claims made without a client key; encrypted
+    raw("household_key", null=True),  # X25519 public key of the person's own, to which co-owners seal a tag's secret
     moment("created_at"),
     moment("disabled_at", null=True),
     CheckConstraint(
