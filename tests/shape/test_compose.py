@@ -223,10 +223,9 @@ def test_the_wheel_holds_what_the_programs_need(tmp_path: Path) -> None:
 
 
 def test_the_gateway_listens_on_the_bus_that_the_simulator_makes() -> None:
-    """The story's live gateway, and the path of its bus below the folder that the simulator was given."""
+    """One of the story's live gateways, and the path of its bus below the folder that the simulator was given."""
     line = SERVICES["simulator"]["command"]
     story = ROOT / "firmware_sim/stories" / Path(line[1]).name
     live = [each["id"] for each in tomllib.loads(story.read_text())["gateway"] if each.get("live")]
-    (gateway,) = live
-    folder = Path(line[line.index("--data") + 1]) / "bus" / gateway
-    assert environment("gateway")["DBUS_SYSTEM_BUS_ADDRESS"] == PrivateBus(folder).address
+    buses = Path(line[line.index("--data") + 1]) / "bus"
+    assert environment("gateway")["DBUS_SYSTEM_BUS_ADDRESS"] in [PrivateBus(buses / each).address for each in live]
