@@ -18,35 +18,29 @@ receipt for what it forgot can be taken for one of what it holds.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from gateway.batches import as_own_outbox, batches, tombstone
 from gateway.collector import Window
 from gateway.outbox_file import ROW_COST, Depth, NoSpaceError, OutboxFile
-from wire.batch import (
-    MAX_SIGHTINGS,
-    SIGHTING,
-    Batch,
-    Clock,
-    Place,
-    Sighting,
-    decode_batch,
-    encode_batch,
-    pack_sightings,
-)
+from wire.batch import Batch, Clock, Place, decode_batch, encode_batch
 from wire.errors import WireError
 from wire.receipt import OutcomeKind, Receipt, decode_receipt
 from wire.signing import SIGNATURE_LEN, Domain, sign, verify
 
 T = TypeVar("T")
+
+# On a full disk so much is given up at once: with less, no page of the file might become free by it; with more, one
+# small window would cost more than it needs.
+GIVE_UP_BYTES: Final = 16_384
 
 
 class OutboxFullError(Exception):
@@ -122,15 +116,9 @@ class Outbox:
         self._write(lambda: self._file.set(name, value))
 
     def _write(self, work: Callable[[], T]) -> T:
-        """One transaction; on a full disk once more with what was kept in reserve. Raises OutboxFullError."""
+        """One transaction. Raises OutboxFullError."""
         try:
-            with self._file.transaction():
-                return work()
-        except NoSpaceError:
-            self._file.make_room()
-        try:
-            with self._file.transaction():
-                return work()
+            return self._file.write(work)
         except NoSpaceError as error:
             raise OutboxFullError("there is no room on the disk") from error
 
@@ -175,29 +163,23 @@ class Outbox:
 
     def _add_with_room(self, add: Callable[[], list[int]]) -> list[int]:
         """On a full disk the oldest go first: with their room used again, the file need not grow."""
-        try:
-            with self._file.transaction():
-                return add()
-        except NoSpaceError:
-            self._file.make_room()
-        while True:
-            gave_up = self._give_up_oldest()
-            try:
-                with self._file.transaction():
-                    return add()
-            except NoSpaceError as error:
-                if not gave_up:
-                    raise OutboxFullError("there is no room on the disk, and nothing to give up for it") from error
+        with suppress(NoSpaceError), self._file.transaction():
+            return add()
+        with self._file.room():
+            while True:
+                gave_up = self._give_up_oldest()
+                try:
+                    with self._file.transaction():
+                        return add()
+                except NoSpaceError as error:
+                    if not gave_up:
+                        raise OutboxFullError("there is no room on the disk, and nothing to give up for it") from error
 
     def _add(self, window: Window, now_ms: int, clock: Clock, place: Place | None) -> list[int]:
         dropped = self._file.owed() + self._unwritten
         dropped.update(window.dropped)
-        numbers = []
-        for part in _parts(window.sightings):
-            sightings, frames = pack_sightings(part)
-            batch = Batch(self._owner.gateway, b"", 0, now_ms, clock, place, sightings, frames, dict(dropped))
-            numbers.append(self._append(batch))
-            dropped.clear()
+        made = batches(window, dropped, gateway=self._owner.gateway, now_ms=now_ms, clock=clock, place=place)
+        numbers = [self._append(batch) for batch in made]
         self._file.pay()
         self._file.set("made_ms", now_ms)
         return numbers
@@ -273,42 +255,41 @@ class Outbox:
         return Settled(tuple(sorted(gone)), tuple(renamed), refused)
 
     def _rename(self, number: int) -> bool:
-        """The server has another body under this name: the same sightings become an outbox of their own, named by what
-        they are. So a second old copy, which must do the same again, gives them the same name, and they are known.
-
-        A tombstone in conflict just goes: the server has the original.
-        """
+        """The server has another body under this name. A tombstone just goes then: the server has the original."""
         held = self._held(number)
-        if held.given_up:
-            return False
-        name = hashlib.sha256(encode_batch(held)).digest()[:16]
-        self._replace(number, msgspec.structs.replace(held, outbox_id=name, sequence=0))
-        return True
+        if not held.given_up:
+            self._replace(number, as_own_outbox(held))
+        return not held.given_up
 
     # ------------------------------------------------------------------------------------ room
     def _give_up_oldest(self) -> bool:
-        """Replace the oldest batch by its tombstone; False if there is none left, or no room even for that."""
-        number = self._file.oldest()
-        if number is None:
+        """Replace the oldest batches by their tombstones; False if none is left, if there is no room even for that, or
+        if it would not help. All of them go before the first tombstone comes, so that whole pages of the file become
+        free: a small batch alone leaves but a gap between two others, where a new one has no place.
+        """
+        if self._file.has_slack():
             return False
+        given_up: dict[int, Batch] = {}
+        size = 0
         try:
             with self._file.transaction():
-                self._bury(number)
+                while size < GIVE_UP_BYTES and (number := self._file.oldest()) is not None:
+                    given_up[number] = tombstone(self._held(number))
+                    size += self._file.remove(number)
+                for number, batch in given_up.items():
+                    self._put(number, batch)
         except NoSpaceError:
             return False
-        return True
+        return bool(given_up)
 
     def _bury(self, number: int) -> None:
-        held = self._held(number)
-        told = Counter(held.dropped)
-        for record in SIGHTING.iter_unpack(held.sightings):
-            told["given_up_sightings"] += 1
-            told["given_up_adverts"] += record[2]
-        tombstone = msgspec.structs.replace(held, sightings=b"", frames=b"", dropped=dict(told), given_up=True)
-        self._replace(number, tombstone)
+        self._replace(number, tombstone(self._held(number)))
 
     def _replace(self, number: int, batch: Batch) -> None:
         self._file.remove(number)
+        self._put(number, batch)
+
+    def _put(self, number: int, batch: Batch) -> None:
         name = (batch.outbox_id, batch.sequence)
         self._file.put(number, name, self._owner.seal(batch), given_up=batch.given_up)
 
@@ -316,9 +297,3 @@ class Outbox:
         payload = self._file.payload(number)
         assert payload is not None
         return decode_batch(payload[SIGNATURE_LEN:])
-
-
-def _parts(sightings: Sequence[Sighting]) -> Iterator[Sequence[Sighting]]:
-    """Runs that fit into one batch; one empty run for a window that only has counts."""
-    for start in range(0, max(len(sightings), 1), MAX_SIGHTINGS):
-        yield sightings[start : start + MAX_SIGHTINGS]

@@ -4,18 +4,23 @@ WAL mode with synchronous=FULL: there is one transaction per window (a minute), 
 a power cut takes at most the window that was still open.
 
 On a full disk even a deletion needs room, for its log. So a reserve of our own lies beside the file; it is let go of
-when something must be written and cannot be, and taken back when there is room again.
+while something must be written and cannot be, and taken back after that, as far as there is room. The file grows only
+while half of the reserve is there: if it grew to the end of the disk, what stands in the log could not be folded into
+it any more, and with neither room nor a log nothing could be deleted ever again.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 # What SQLite needs per row and its name besides the payload, roughly: so that a thousand tombstones are not free.
 ROW_COST: Final = 96
@@ -26,6 +31,12 @@ _NO_SPACE: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQL
 _LOG_PAGES: Final = 100
 # Twice what the log may take, and a large window: less, and with it let go the next transaction might not fit either.
 _RESERVE_BYTES: Final = 2 * 2**20
+# It is taken back by halves, down to a sixteenth: even a small piece is good for the log.
+_HALVES: Final = 5
+# Where nothing can be set aside, the file grows without it.
+_NO_SUCH_THING: Final = (errno.EINVAL, errno.EOPNOTSUPP)
+# In pages: no limit, in practice.
+_PAGES_MAX: Final = 2**30
 _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS waiting (number INTEGER PRIMARY KEY, outbox_id BLOB NOT NULL,"
     " sequence INTEGER NOT NULL, payload BLOB NOT NULL, given_up INTEGER NOT NULL, UNIQUE (outbox_id, sequence))",
@@ -96,21 +107,58 @@ class OutboxFile:
                 raise NoSpaceError(str(error)) from error
             raise
 
-    def reserve(self) -> None:
-        """Takes the reserve, unless it is there or there is no room for it."""
-        if self._reserve.exists():
-            return
-        try:
-            with self._reserve.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
-        except OSError:
-            self._let_go()
+    def write(self, work: Callable[[], T]) -> T:
+        """One transaction; on a full disk once more with what was kept in reserve. Raises NoSpaceError."""
+        with suppress(NoSpaceError), self.transaction():
+            return work()
+        with self.room(), self.transaction():
+            return work()
 
-    def make_room(self) -> None:
-        """The disk is full: lets go of the reserve, and folds the log, so that its place is used again."""
+    @contextmanager
+    def room(self) -> Iterator[None]:
+        """The disk is full: meanwhile the log has the reserve's room, and begins anew at its old place."""
         self._let_go()
+        self._stop_growing()
+        try:
+            yield
+        finally:
+            self.reserve()
+
+    def reserve(self) -> None:
+        """Takes the reserve, or what there is room for; the file may grow if that is half of it at least."""
+        if self._take_reserve() < _RESERVE_BYTES // 2:
+            self._stop_growing()
+        else:
+            self.db.execute(f"PRAGMA max_page_count = {_PAGES_MAX}")
+
+    def _take_reserve(self) -> int:
+        """How much there is of it now."""
+        with suppress(OSError), self._reserve.open("ab") as file:
+            had = os.fstat(file.fileno()).st_size
+            for size in (_RESERVE_BYTES >> halved for halved in range(_HALVES)):
+                if size <= had:
+                    return had
+                try:
+                    os.posix_fallocate(file.fileno(), 0, size)
+                except OSError as error:
+                    file.truncate(had)  # some filesystems keep what they could give
+                    if error.errno in _NO_SUCH_THING:
+                        return _RESERVE_BYTES
+                else:
+                    return size
+        self._let_go()
+        return 0
+
+    def _stop_growing(self) -> None:
+        """What the file has grown by in the log gets its place on the disk; for more it says that it is full."""
         with suppress(sqlite3.OperationalError):
             self.db.execute("PRAGMA wal_checkpoint(RESTART)")
+        self.db.execute("PRAGMA max_page_count = 1")  # no less than it has now
+
+    def has_slack(self) -> bool:
+        """Whether there is so much free room within the file that it cannot be what is missing."""
+        pages, size = (self.db.execute(f"PRAGMA {what}").fetchone()[0] for what in ("freelist_count", "page_size"))
+        return bool(pages * size > _RESERVE_BYTES)
 
     def _let_go(self) -> None:
         with suppress(OSError):
@@ -130,10 +178,11 @@ class OutboxFile:
         row = self.db.execute("SELECT payload FROM waiting WHERE number = ?", (number,)).fetchone()
         return bytes(row[0]) if row else None
 
-    def remove(self, number: int) -> None:
-        """It must be there."""
+    def remove(self, number: int) -> int:
+        """It must be there. Returns the size of what it was."""
         row = self.db.execute("DELETE FROM waiting WHERE number = ? RETURNING LENGTH(payload)", (number,)).fetchone()
         self.depth = Depth(self.depth.batches - 1, self.depth.size_bytes - row[0] - ROW_COST)
+        return int(row[0])
 
     def find(self, outbox_id: bytes, sequence: int) -> int | None:
         """The number of what the server calls so; None if it does not wait here."""

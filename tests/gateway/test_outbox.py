@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gateway import outbox_file
 from gateway.collector import Window
 from gateway.outbox import Outbox, OutboxFullError, Owner
 from tests.gateway.air import frame
@@ -275,11 +276,10 @@ def test_one_window_larger_than_the_limit_is_told_as_lost(tmp_path: Path) -> Non
     assert held(box, 0).dropped == {"outbox_full": 600, "foreign": 4}
 
 
-def test_a_full_disk_gives_up_old_batches_for_new_ones(tmp_path: Path) -> None:
+def test_a_full_disk_gives_up_old_batches_for_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLITE_FULL for real: the file may not grow any more."""
+    monkeypatch.setattr(outbox_file, "_PAGES_MAX", 20)
     box = outbox(tmp_path)
-    pages = box._file.db.execute("PRAGMA page_count").fetchone()[0]
-    box._file.db.execute(f"PRAGMA max_page_count = {pages + 12}")
     for turn in range(12):
         add(box, *range(turn * 200, turn * 200 + 120))
     kept = [held(box, n) for n in box.numbers_after(-1, 99)]
