@@ -28,6 +28,8 @@ class Domain(Enum):
     ENROL_REPLY = b"hearsight enrol reply v1"
     MANIFEST = b"hearsight manifest v1"
     OWNER_CHALLENGE = b"hearsight owner challenge v1"
+    DIRECTORY = b"hearsight directory v1"
+    REPORTS = b"hearsight reports v1"
 
 
 def sign(private_key: Ed25519PrivateKey, domain: Domain, body: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Test vectors of what only our own programs exchange: batches, receipts, commands, claims, enrolment, shared days.
+"""Test vectors of what only our own programs exchange: batches, receipts, commands, claims, directory, shared days.
 
 A `value` is a message with its fields by name, bytes as hex, a step of the carrying dialogue with its name under
 `step`; `body` is what MessagePack makes of it, `payload` that body behind its signature.
@@ -16,6 +16,7 @@ from wire import (
     batch,
     claim_code,
     command,
+    directory,
     enrolment,
     frames,
     gatt,
@@ -23,6 +24,7 @@ from wire import (
     keys,
     manifest,
     receipt,
+    report_upload,
     share,
     signing,
     state,
@@ -227,6 +229,17 @@ def _check_household(v: Values) -> None:
         expect(name, v[name], found)
 
 
+def _check_directory_shard(v: Values) -> None:
+    rows = [v["keys"][start : start + directory.KEY_LEN] for start in range(0, len(v["keys"]), directory.KEY_LEN)]
+    if any(len(key) != directory.KEY_LEN for key in rows):
+        raise MismatchError("keys are not whole keys")
+    entries = {keys.eid(key): key for key in rows}
+    expect("shard", v["shard"], directory.encode_shard(entries.items(), v["number"], v["of"]))
+    expect("the opened shard", directory.decode_shard(v["shard"], v["number"], v["of"]), entries)
+    expect("the keys found", [directory.find_key(v["shard"], eid) for eid in entries], rows)
+    expect("sha256", v["sha256"], directory.shard_hash(v["shard"]))
+
+
 OWN_KINDS: Final[Mapping[str, Kind]] = {
     "near_owner": Kind(
         {"K_own": Hex(16), "tick": Int(32), "random": Hex(12), "status": Int(8), "frame": Hex(frames.FRAME_LEN)},
@@ -279,6 +292,11 @@ OWN_KINDS: Final[Mapping[str, Kind]] = {
     "manifest": Kind(
         {"private_key": Hex(32), "public_key": Hex(32), "file": Json(str), "serials": Json(list)}, _check_manifest
     ),
+    "directory_index": _signed(directory.Index, directory.decode_index, Domain.DIRECTORY),
+    "directory_shard": Kind(
+        {"number": Int(16), "of": Int(16), "keys": Hex(), "shard": Hex(), "sha256": Hex(32)}, _check_directory_shard
+    ),
+    "report_upload": _signed(report_upload.ReportUpload, report_upload.decode_upload, Domain.REPORTS),
     "share": Kind(
         {
             "S_o": Hex(32),

@@ -14,6 +14,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tests.wire.make_vectors_finding import finding_kinds
 from tests.wire.make_vectors_tag import tag_kinds
 from wire import (
     activation,
@@ -370,6 +371,7 @@ def make() -> dict[str, list[dict[str, Any]]]:
         "release": [release()],
         "manifest": manifests(),
         **tag_kinds(secret, S_O, ed25519("owner"), K_CLAIM, SERIAL),
+        **finding_kinds(secret, S_O, signed, (SERVER, GATEWAY), [bytes.fromhex(report) for report in SEALED]),
         "share": [shared(20_758, 1, 1_794_000_000), shared(20_756, share.MAX_DAYS, 2**32 - 1)],
         "household": [handover(one) for one in HANDOVERS],
     }

@@ -16,10 +16,13 @@ from wire import (
     batch,
     claim_code,
     command,
+    directory,
     enrolment,
     gatt,
     nonowner,
     receipt,
+    report_upload,
+    sealed,
     set_owner,
     share,
     signing,
@@ -38,6 +41,8 @@ STRUCTS: list[type[msgspec.Struct]] = [
     enrolment.EnrolToken,
     enrolment.EnrolRequest,
     enrolment.EnrolReply,
+    directory.Index,
+    report_upload.ReportUpload,
 ]
 
 
@@ -56,7 +61,7 @@ def at(document: Any, path: str) -> bytes:
 def test_every_example_is_what_the_code_makes(page: str) -> None:
     vectors = make()
     examples = re.findall(r"```bytes (\S+)(?: (\d+):(\d+))?\n(.*?)```", page, re.DOTALL)
-    assert len(examples) == 22
+    assert len(examples) == 24
     for path, start, end, lines in examples:
         wanted = at(vectors, path)
         wanted = wanted[int(start) : int(end)] if end else wanted
@@ -90,7 +95,7 @@ def test_every_error_code_is_documented(page: str, root: Path) -> None:
         and node.func.id == "WireError"
         and isinstance(node.args[0], ast.Constant)
     }
-    table = page.split("## 16. Error codes")[1].split("\n\n")[1]
+    table = page.split("## 18. Error codes")[1].split("\n\n")[1]
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == raised
 
 
@@ -118,6 +123,12 @@ def test_names_and_numbers_on_the_page(page: str) -> None:
     assert topics.batch("{gateway}".strip("{}")).replace("gateway", "{gateway}") in page
     assert f"({activation.ANSWER_LEN} bytes)" in page
     assert f"At most {share.MAX_DAYS} days" in page
+    assert f"at most {directory.MAX_SHARDS:,} of them" in page
+    assert (
+        f"at most {directory.SHARD_ENTRIES:,} entries on average, {directory.MAX_SHARD_ENTRIES:,} in any case" in page
+    )
+    assert f"whole reports of {sealed.REPORT_LEN} bytes, 1 to {report_upload.MAX_REPORTS:,} of them" in page
+    assert f"{report_upload.MAX_BYTES // 1024} KiB with its signature" in page
     code = re.search(r"`([0-9A-Z]{5}(?:-[0-9A-Z*~$=]{1,5}){5})`", page)
     assert code
     assert claim_code.encode_claim_code(claim_code.decode_claim_code(code[1])) == code[1]
