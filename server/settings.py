@@ -26,6 +26,9 @@ FOREIGN: Final = frozenset({"HEARSIGHT_TOKEN", "HEARSIGHT_SERVER"})
 
 # Each may fill a core and holds up to five connections to the database; PostgreSQL allows a hundred by default.
 WORKERS_MAX: Final = 16
+# An EID closes 36 h after its first report: kept for less than two days, a report sent again would be stored again.
+# A look-back has at most 31 days.
+PRIVATE_REPORTS_DAYS: Final = (2, 31)
 # A hundred years, for whoever means for ever.
 RETENTION_MAX_DAYS: Final = 36_500
 
@@ -57,6 +60,14 @@ def _retention(value: str) -> int:
     # So many days before now there must be a date at all: without, every batch would be one that breaks the ingest.
     if not 1 <= number <= RETENTION_MAX_DAYS:
         raise ValueError(f"a whole number from 1 to {RETENTION_MAX_DAYS}")
+    return number
+
+
+def _private_reports_days(value: str) -> int:
+    number = int(value)
+    least, most = PRIVATE_REPORTS_DAYS
+    if not least <= number <= most:
+        raise ValueError(f"a whole number from {least} to {most}")
     return number
 
 
@@ -226,6 +237,26 @@ class Settings:
     retention_days: int = _setting(
         "Days after which sightings, and what people wrote, are removed for good.",
         _retention, default=400, example="180",
+    )  # fmt: skip
+    # Private finding: what is kept of sealed reports, and how many are taken.
+    private_reports_days: int = _setting(
+        "Days after which sealed reports of private tags are removed for good (2 to 31).",
+        _private_reports_days, default=7, example="14",
+    )  # fmt: skip
+    # A gateway in a house tells of a tag every quarter of an hour. Less: a tag that a whole town hears is lost in it.
+    # More: a flood costs the owner that many openings, and the disk half a kilobyte each.
+    private_reports_per_eid: int = _setting(
+        "Sealed reports that an identifier (a private tag's day) takes in its whole life.",
+        _positive, default=5_000, example="20000",
+    )  # fmt: skip
+    # Less: a gateway that was cut off for some hours cannot bring what it heard. More: one gateway alone fills an EID.
+    private_reports_per_gateway_eid_hour: int = _setting(
+        "Sealed reports of one identifier that one gateway may bring in an hour, by each web process.",
+        _positive, default=30, example="60",
+    )  # fmt: skip
+    private_reports_per_gateway_hour: int = _setting(
+        "Sealed reports that one gateway may bring in an hour altogether, by each web process.",
+        _positive, default=20_000, example="100000",
     )  # fmt: skip
     easypost_key: str | None = _setting(
         "API key of EasyPost, by which carriers are asked about numbers.",

@@ -14,6 +14,8 @@ from server.service.accounts import Passwords
 from server.service.carrier_port import CarrierPort
 from server.service.claim_memory import ClaimMemory
 from server.service.claims import Carrier
+from server.service.directory import Directories
+from server.service.report_quotas import ReportQuotas
 from server.settings import Settings
 from server.store.crypto import Vault
 from server.store.db import transaction
@@ -34,6 +36,11 @@ class House:
     claims: ClaimMemory = field(default_factory=ClaimMemory)
     carrier: Carrier | None = None
     parcel_carriers: dict[str, CarrierPort] = field(default_factory=dict)  # by vendor, as they stand in addresses
+    directories: Directories = field(default_factory=Directories)
+    report_quotas: ReportQuotas = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.report_quotas = ReportQuotas(self.dice(32))
 
     @contextmanager
     def work(self) -> Iterator[tuple[Connection, datetime]]:

@@ -200,6 +200,16 @@ WORDS: Final[Mapping[str, Words]] = {
     "enrolment_refused": Words(
         _F, "This enrolment token is not valid, or no longer.", "Ask the operator for a new one."
     ),
+    # Private finding: reports and the directory
+    "gateway_refused": Words(
+        _U, "No enrolled gateway of this server signed this.", "Keep what you have, and enrol the gateway again."
+    ),
+    "fetch_refused": Words(
+        _F, "One of these identifiers is not known, or its token is not right.", "Ask for days that you have keys of."
+    ),
+    "directory_unknown": Words(
+        _N, "There is no such directory or part of one.", "Take a day from yesterday to the day after tomorrow (UTC)."
+    ),
     "owner_needed": Words(
         _I, "It must be known who runs a gateway that is not ours.", "Name its owner: two of one owner are one witness."
     ),

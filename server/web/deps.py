@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from server.service.accounts import household
 from server.service.house import House
+from server.service.refusals import refuse
 from server.web.limits import RateLimiter
 from server.web.live import Live
 
@@ -46,6 +47,16 @@ def household_of(request: Request) -> str:
 async def raw_body(request: Request) -> bytes:
     """The body as it came: what is signed is these very bytes. How large it may be is BodyLimit's."""
     return await request.body()
+
+
+async def body_within(request: Request, limit: int) -> bytes:
+    """The body as it came, read no further than the limit. Refusals: too_large."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > limit:
+            raise refuse("too_large", limit=limit)
+    return bytes(body)
 
 
 Raw = Annotated[bytes, Depends(raw_body)]

@@ -50,6 +50,7 @@ RATES: Final[Mapping[str, Rate]] = {
     "order_view": Rate(10, 600),  # number and e-mail can be guessed
     "enrol": Rate(20, 600),
     "import": Rate(20, 300),  # each may work for half a minute
+    "fetch_reports": Rate(120, 60),  # a look-back of a busy week is some ten pages; a household has several tags
     "bad_signature": Rate(60, 600),  # a secret that was changed on one side only; nobody guesses an HMAC
     "preview": Rate(60, 60),  # each weighs the order several times
     "message": Rate(60, 600),  # each sends a mail

@@ -9,6 +9,7 @@ from server.web.api.channels import router as channels
 from server.web.api.checkout import router as checkout
 from server.web.api.claims import router as claims
 from server.web.api.contacts import router as contacts
+from server.web.api.directory import router as directory
 from server.web.api.found import router as found
 from server.web.api.gateways import router as gateways
 from server.web.api.imports import router as imports
@@ -17,6 +18,7 @@ from server.web.api.lists import router as lists
 from server.web.api.live import router as live
 from server.web.api.messages import router as messages
 from server.web.api.orders import router as orders
+from server.web.api.private_reports import router as private_reports
 from server.web.api.remedies import router as remedies
 from server.web.api.remedy_runs import router as remedy_runs
 from server.web.api.service import router as service
@@ -48,6 +50,8 @@ def router() -> APIRouter:
         remedies,
         remedy_runs,
         gateways,
+        directory,
+        private_reports,
         intake,
         imports,
     ):

@@ -17,12 +17,11 @@ from server.service.gateway_health import GatewayHealth
 from server.service.gateways import NewGateway, Registry
 from server.service.house import House
 from server.service.ingest_health import IngestHealth, ingest_health
-from server.service.refusals import refuse
 from server.store import coverage, keys
 from server.store.gateways import NewSite
 from server.web.api.models import Body, Done, Line, Zone, example, refusals
 from server.web.auth import Anybody, Operator, Staff
-from server.web.deps import Address, Rates, TheHouse
+from server.web.deps import Address, Rates, TheHouse, body_within
 from wire.batch import GatewayClass as WireClass
 from wire.batch import Place, PlaceSource
 from wire.enrolment import MAX_BYTES
@@ -143,15 +142,11 @@ def revoke(gateway: Name, house: TheHouse, who: Operator) -> GatewayHealth:
 async def enrol(request: Request, house: TheHouse, rates: Rates, address: Address, _: Anybody) -> Response:
     """A gateway's signed request in, the server's signed reply out (docs/wire-format.md)."""
     rates.take("enrol", address)
-    payload = bytearray()
-    async for part in request.stream():
-        payload += part
-        if len(payload) > MAX_BYTES:
-            raise refuse("too_large", limit=MAX_BYTES)
+    payload = await body_within(request, MAX_BYTES)
 
     def work() -> bytes:
         with house.work() as (tx, now):
-            return gateways.enrol(tx, _registry(house, tx, now), bytes(payload), now)
+            return gateways.enrol(tx, _registry(house, tx, now), payload, now)
 
     return Response(await run_in_threadpool(work), media_type=_OCTETS)
 

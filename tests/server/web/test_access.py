@@ -121,6 +121,11 @@ TABLE: dict[str, set[str]] = {
     "GET /api/v1/imports": STAFF,
     "GET /api/v1/imports/{import_id}": STAFF,
     "GET /api/v1/imports/{import_id}/result.csv": STAFF,
+    # Private finding: reports and the directory
+    "GET /api/v1/directory/{day}": EVERYBODY,
+    "GET /api/v1/directory/{day}/{sha256}": EVERYBODY,
+    "POST /api/v1/reports": EVERYBODY,  # who signed the body
+    "POST /api/v1/reports/fetch": EVERYBODY,  # who has the days' tokens
     "GET /health": EVERYBODY,
     "GET /ready": EVERYBODY,
     "GET /ready/ingest": EVERYBODY,
@@ -204,6 +209,7 @@ PLAIN = {"GET /api/v1/openapi.json", "ANY /static"}
 FILLED = {
     "{serial}": "1", "{no}": "999", "{number}": "T-1", "{claim_id}": "0" * 32, "{transfer_id}": "0" * 32,
     "{vendor}": "nobody", "{kind}": "orders", "{import_id}": "0" * 24,
+    "{day}": "20779", "{sha256}": "0" * 64,
     "{code}": "NOSUCHCODE", "{gateway}": "no-such-gateway", "{channel}": "call",
 }  # fmt: skip
 BODIES = {
