@@ -46,6 +46,11 @@ def own_key(s_o: bytes) -> bytes:
     return _prf(s_o, b"own\x01")[:16]
 
 
+def owner_signing_seed(s_o: bytes) -> bytes:
+    """Seed (32 bytes) of the owner's Ed25519 key: what signs a private claim, so that the phrase brings it back, too."""
+    return _prf(s_o, b"sign\x01")
+
+
 def eid(public_key: bytes) -> bytes:
     """EID (16 bytes) of a day: the hash of its key, so that nobody can slip in another key."""
     return hashlib.sha256(b"EIDv1\x00" + public_key).digest()[:16]

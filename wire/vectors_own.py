@@ -223,6 +223,14 @@ def _check_share(v: Values) -> None:
         raise MismatchError("the fragment read again differs")
 
 
+def _check_owner_signing(v: Values) -> None:
+    seed = keys.owner_signing_seed(v["S_o"])
+    expect("seed", v["seed"], seed)
+    public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    expect("public_key", v["public_key"], public)
+    expect("owner_hash", v["owner_hash"], keys.owner_hash(public))
+
+
 def _check_household(v: Values) -> None:
     opened = household.open_handover(v["sealed"], v["d"])
     for name, found in (("serial", opened.serial), ("tick_zero_s", opened.tick_zero_s), ("S_o", opened.s_o)):
@@ -297,6 +305,9 @@ OWN_KINDS: Final[Mapping[str, Kind]] = {
         {"number": Int(16), "of": Int(16), "keys": Hex(), "shard": Hex(), "sha256": Hex(32)}, _check_directory_shard
     ),
     "report_upload": _signed(report_upload.ReportUpload, report_upload.decode_upload, Domain.REPORTS),
+    "owner_signing": Kind(
+        {"S_o": Hex(32), "seed": Hex(32), "public_key": Hex(32), "owner_hash": Hex(16)}, _check_owner_signing
+    ),
     "share": Kind(
         {
             "S_o": Hex(32),

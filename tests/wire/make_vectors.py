@@ -339,6 +339,13 @@ def shared(first_day: int, days: int, ends_s: int) -> dict[str, Any]:
     }
 
 
+def owner_signing() -> dict[str, Any]:
+    seed = keys.owner_signing_seed(S_O)
+    public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    hashed = keys.owner_hash(public)
+    return {"S_o": S_O.hex(), "seed": seed.hex(), "public_key": public.hex(), "owner_hash": hashed.hex()}
+
+
 def handover(sealed_hex: str) -> dict[str, Any]:
     opened = household.open_handover(bytes.fromhex(sealed_hex), secret("member"))
     return {
@@ -372,6 +379,7 @@ def make() -> dict[str, list[dict[str, Any]]]:
         "manifest": manifests(),
         **tag_kinds(secret, S_O, ed25519("owner"), K_CLAIM, SERIAL),
         **finding_kinds(secret, S_O, signed, (SERVER, GATEWAY), [bytes.fromhex(report) for report in SEALED]),
+        "owner_signing": [owner_signing()],
         "share": [shared(20_758, 1, 1_794_000_000), shared(20_756, share.MAX_DAYS, 2**32 - 1)],
         "household": [handover(one) for one in HANDOVERS],
     }
