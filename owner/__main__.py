@@ -1,7 +1,10 @@
-"""`python -m owner`: where a tag is and was, naming it, losing and finding it, handing it over, one's order.
+"""`python -m owner`: where a tag is and was; claiming, naming, losing, handing it over; one's order.
 
-A token is made on the page *Settings*. Claiming needs a radio: `python -m gateway activate CODE`.
-Private finding: `phrase`, `share` and `open` need neither token nor server.
+A token is made on the page *Settings*; `locate`, `history` and `share` of a private tag need none, `phrase` and `open`
+no server either. Secrets are asked for or read from standard input, never from the command line.
+
+Exit codes: 0 done; 1 refused, or no place to show, with the reason; 2 wrong usage; 130 interrupted, what is shown is a
+part.
 """
 
 from __future__ import annotations
@@ -11,15 +14,18 @@ import contextlib
 import json
 import secrets
 import sys
-from datetime import UTC, datetime, timedelta
+import time
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from owner import private, words
+from owner import finding, holding, private, words
 from owner.api import Api, Event, RefusedError
+from owner.doors import Doors
 from owner.errors import PrivateError
+from owner.tagtalk import Edges
 from owner.watch import watch as watched
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
@@ -37,13 +43,7 @@ def _options(
         "http://127.0.0.1:8000"
     ),
 ) -> None:
-    context.obj = lambda: _api(server, token)
-
-
-def _api(server: str, token: str) -> Api:
-    if not token:
-        raise RefusedError("token_missing", "There is no token.", "Make one in the settings; set HEARSIGHT_TOKEN.")
-    return Api(server, token)
+    context.obj = Doors(server, token)
 
 
 def _show(answer: Any, as_json: bool, text: Any) -> None:
@@ -58,7 +58,7 @@ def tags(context: typer.Context, as_json: AsJson = False) -> None:
     """Every tag of yours: where it is and since when."""
     answer, now = context.obj().get("/tags"), datetime.now(UTC)
     text = "\n\n".join(words.where(tag, now) for tag in answer)
-    _show(answer, as_json, text or "You have no tag yet. Claim one: python -m gateway activate CODE")
+    _show(answer, as_json, text or "You have no tag yet. Claim one: python -m owner claim")
 
 
 @app.command()
@@ -113,20 +113,6 @@ def _tell(event: Event) -> None:
 
 
 @app.command()
-def history(
-    context: typer.Context,
-    serial: Serial,
-    days: Annotated[int, typer.Option(min=1, max=31, help="How far back.")] = 1,
-    as_json: AsJson = False,
-) -> None:
-    """Where it was: the stays of the last days, newest first."""
-    now = datetime.now(UTC)
-    period = {"from": (now - timedelta(days=days)).isoformat(), "to": now.isoformat()}
-    answer = context.obj().get(f"/tags/{serial}/history", **period)
-    _show(answer, as_json, answer["empty"]["text"] if answer["empty"] else words.history(answer))
-
-
-@app.command()
 def receipt(context: typer.Context, serial: Serial, as_json: AsJson = False) -> None:
     """The activation receipt, as the command that checks it offline."""
     answer = context.obj().get(f"/tags/{serial}/receipt")
@@ -178,19 +164,6 @@ def accept(context: typer.Context) -> None:
 
 
 @app.command()
-def release(
-    context: typer.Context,
-    serial: Serial,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-) -> None:
-    """Give it up for good: whoever has its code can claim it."""
-    if not yes:
-        typer.confirm(f"Give up tag {serial} for good?", abort=True)
-    context.obj().post(f"/tags/{serial}/release")
-    print(f"Tag {serial} is released.")
-
-
-@app.command()
 def order(context: typer.Context, number: str, as_json: AsJson = False) -> None:
     """Did your order ship, is it alive?"""
     answer = context.obj().get(f"/orders/{number}/customer")
@@ -201,11 +174,17 @@ def order(context: typer.Context, number: str, as_json: AsJson = False) -> None:
     _show(answer, as_json, "\n".join([*lines, f"As of {words.moment(answer['as_of'], now)}."]))
 
 
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+finding.add_to(app, now=lambda: datetime.now(UTC))
+holding.add_to(app, Edges(time.time, secrets.token_bytes, time.sleep, _say))
 private.add_to(app, now=lambda: datetime.now(UTC), dice=secrets.token_bytes)
 
 
 def main() -> None:
-    """Exit code 1 for a refusal, told in the server's words."""
+    """Exit code 1 for a refusal, told in the server's words, or in ours."""
     try:
         app(prog_name="python -m owner")
     except (RefusedError, PrivateError) as refused:

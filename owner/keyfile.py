@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -15,17 +16,54 @@ import msgspec
 
 from owner.errors import PrivateError
 from owner.keys import TagSecret
+from wire.set_owner import MAX_DAYS
 
 VERSION: Final = 1
 # Far above any honest file: a limit on what is read into memory.
 _MAX_BYTES: Final = 4_096
+# Ten years of lists renewed one after the other.
+_SPAN_MAX: Final = 10 * MAX_DAYS
+_SET_ASIDE_MAX: Final = 1_000
 
 
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    first_day: Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
+    days: Annotated[int, msgspec.Meta(ge=1, le=_SPAN_MAX)]
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     version: int
     serial: Annotated[int, msgspec.Meta(ge=0, lt=2**40)]
     seed: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
     tick_zero_s: Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
+    # What came with claims: a file without them is as good, and what is missing is asked for when it is needed.
+    k_claim: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")] | None = None
+    span: _Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The run of days whose keys the server has been given."""
+
+    first_day: int
+    days: int
+
+    @property
+    def after(self) -> int:
+        """The first day without a key."""
+        return self.first_day + self.days
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Kept:
+    """A tag's secret with what is known beside it: the code from its box (16 bytes) and the days uploaded."""
+
+    secret: TagSecret
+    k_claim: bytes | None = None
+    span: Span | None = None
+
+    def __repr__(self) -> str:
+        return f"Kept(serial={self.secret.serial}, {self.span}, secret)"
 
 
 def keys_folder(config_home: str | None, home: Path) -> Path:
@@ -33,25 +71,24 @@ def keys_folder(config_home: str | None, home: Path) -> Path:
     return Path(config_home or home / ".config") / "hearsight" / "tags"
 
 
+def path_of(folder: Path, serial: int) -> Path:
+    """The key file of a tag, whether or not there is one."""
+    return folder / f"{serial}.json"
+
+
 def save(folder: Path, secret: TagSecret) -> Path:
     """Writes `SERIAL.json`, mode 0600, in a folder of mode 0700. The same secret twice is one file.
 
     Raises PrivateError `keys_exist` (another secret of that tag is there: it may be the only copy), `keys_unwritable`.
     """
-    path = folder / f"{secret.serial}.json"
-    body = msgspec.json.encode(_File(VERSION, secret.serial, secret.seed.hex(), secret.tick_zero_s))
+    path = path_of(folder, secret.serial)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        part = folder / f".{secret.serial}.{os.getpid()}.part"
-        part.unlink(missing_ok=True)
-        _write(part, body)
+        part = _part(folder, Kept(secret))
         try:
             os.link(part, path)  # unlike a rename it never replaces what is there
         except FileExistsError:
             if load(path) != secret:
-                raise PrivateError(
-                    "keys_exist", f"{path} holds another secret.", "Move it away first; it may be the only copy."
-                ) from None
+                raise _another(path) from None
         finally:
             part.unlink()
     except OSError as wrong:
@@ -59,7 +96,43 @@ def save(folder: Path, secret: TagSecret) -> Path:
     return path
 
 
+def amend(folder: Path, kept: Kept) -> Path:
+    """Writes down what is known beside a secret that is there already. Raises PrivateError as `save` and `load` do."""
+    path = path_of(folder, kept.secret.serial)
+    if load(path) != kept.secret:
+        raise _another(path)
+    try:
+        _part(folder, kept).replace(path)
+    except OSError as wrong:
+        raise PrivateError("keys_unwritable", f"{folder} cannot be written: {wrong.strerror}.") from None
+    return path
+
+
+def set_aside(folder: Path, serial: int) -> Path:
+    """Takes a key file out of use and keeps it: the reports of its days can still be opened with it.
+
+    Raises PrivateError `keys_unwritable`.
+    """
+    path = path_of(folder, serial)
+    for number in range(1, _SET_ASIDE_MAX):
+        aside = folder / f"{serial}.old-{number}.json"
+        try:
+            os.link(path, aside)
+        except FileExistsError:
+            continue
+        except OSError as wrong:
+            raise PrivateError("keys_unwritable", f"{folder} cannot be written: {wrong.strerror}.") from None
+        path.unlink()
+        return aside
+    raise PrivateError("keys_unwritable", f"There are {_SET_ASIDE_MAX} old key files of this tag.", "Move some away.")
+
+
 def load(path: Path) -> TagSecret:
+    """The secret alone. Raises PrivateError as `read` does."""
+    return read(path).secret
+
+
+def read(path: Path) -> Kept:
     """Raises PrivateError `keys_missing`, `keys_unreadable`, `keys_exposed` (others may read it), `keys_malformed`."""
     try:
         with path.open("rb") as opened:
@@ -79,12 +152,29 @@ def load(path: Path) -> TagSecret:
         raise PrivateError(
             "keys_malformed", f"{path} is not a key file of this version.", "Restore it from the phrase."
         )
-    return TagSecret(held.serial, bytes.fromhex(held.seed), held.tick_zero_s)
+    secret = TagSecret(held.serial, bytes.fromhex(held.seed), held.tick_zero_s)
+    span = Span(held.span.first_day, held.span.days) if held.span else None
+    return Kept(secret, bytes.fromhex(held.k_claim) if held.k_claim else None, span)
 
 
-def _write(path: Path, body: bytes) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+def _another(path: Path) -> PrivateError:
+    return PrivateError("keys_exist", f"{path} holds another secret.", "Move it away first; it may be the only copy.")
+
+
+def _part(folder: Path, kept: Kept) -> Path:
+    """The whole file under a passing name, safely on disk."""
+    secret, span = kept.secret, kept.span
+    k_claim = kept.k_claim.hex() if kept.k_claim else None
+    days = _Span(span.first_day, span.days) if span else None
+    body = msgspec.json.encode(
+        _File(VERSION, secret.serial, secret.seed.hex(), secret.tick_zero_s, k_claim, days)
+    )  # fmt: skip
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = folder / f".{secret.serial}.{os.getpid()}.part"
+    part.unlink(missing_ok=True)
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as opened:
         opened.write(body)
         opened.flush()
         os.fsync(opened.fileno())
+    return part

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from owner.errors import PrivateError
 from wire import household, keys
 from wire.errors import WireError
@@ -51,6 +53,16 @@ class TagSecret:
     def own_key(self) -> bytes:
         """K_own (16 bytes)."""
         return keys.own_key(self.seed)
+
+    @property
+    def signing_key(self) -> Ed25519PrivateKey:
+        """What signs the claim's challenge, and towards the tag that a list is ours."""
+        return Ed25519PrivateKey.from_private_bytes(keys.owner_signing_seed(self.seed))
+
+    @property
+    def public_key(self) -> bytes:
+        """The signing key's public half (32 bytes): whose hash stands in the tag and in its receipt."""
+        return self.signing_key.public_key().public_bytes_raw()
 
     def day(self, day: int) -> SharedDay:
         """What opens and fetches the reports of one day."""
@@ -93,7 +105,9 @@ def eids(bundle: Iterable[BundleDay]) -> tuple[bytes, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """The days to upload, and to write into the tag, next. `late`: the tag has run out of days already."""
+    """The days to upload next. `late`: the tag has run out of days already. (Its new list begins today, whatever was
+    left of the old one: a tag holds one list.)
+    """
 
     first_day: int
     days: int

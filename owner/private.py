@@ -1,11 +1,10 @@
-"""The commands of private finding that need no server: recovery phrases, shares of days, files of sealed reports.
+"""The commands of private finding that need no server: recovery phrases, files of sealed reports, what is printed.
 
 Secrets are read from standard input or a file where they can be: a command line is seen by every user of a machine.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -19,9 +18,10 @@ from rich.console import Console
 from rich.progress import track
 
 from owner import export, keyfile, keys, phrase
+from owner.doors import keys_folder, secret_text
 from owner.errors import PrivateError
 from owner.keys import Ring, TagSecret
-from owner.moments import day_in_words, late_in_words, minute_in_words
+from owner.moments import minute_in_words
 from owner.reports import MAX_REPORTS, Found, read
 from wire.sealed import REPORT_LEN, VERSION
 
@@ -51,9 +51,8 @@ Keep = Annotated[
 
 
 def add_to(app: typer.Typer, now: Callable[[], datetime], dice: Callable[[int], bytes]) -> None:
-    """Adds `phrase`, `share` and `open`; the clock and the dice come from the door."""
+    """Adds `phrase` and `open`; the clock and the dice come from the door."""
     app.add_typer(_phrase(dice), name="phrase")
-    app.add_typer(_share(now), name="share")
 
     @app.command("open")
     def open_(
@@ -72,8 +71,8 @@ def add_to(app: typer.Typer, now: Callable[[], datetime], dice: Callable[[int], 
         """
         now_s = int(now().timestamp())
         ring = _ring(key_file, share, days, now_s)
-        found = read(_reports(file), ring, now_s, _watched)
-        _show(found, form, name.encode(errors="replace").decode())  # a terminal's own bytes may be no text
+        found = read(_reports(file), ring, now_s, watched)
+        show(found, form, name.encode(errors="replace").decode())  # a terminal's own bytes may be no text
         if not found.points:
             raise typer.Exit(1)
 
@@ -85,16 +84,13 @@ def _phrase(dice: Callable[[int], bytes]) -> typer.Typer:
     def new(keep: Keep = None) -> None:
         """Makes a new secret and shows it as 24 words, this once."""
         seed = dice(phrase.SEED_LEN)
-        words = phrase.phrase_of(seed).split()
-        for row in range(0, len(words), 4):
-            print("".join(f"{n + 1:3}. {words[n]:<10}" for n in range(row, row + 4)).rstrip())
-        print("Write these words down: whoever has them can read every place of this tag; without them nobody can.")
+        show_phrase(seed)
         _keep(seed, keep)
 
     @group.command()
     def check(keep: Keep = None) -> None:
         """Reads a phrase from standard input and says whether it is whole."""
-        seed = phrase.seed_of(_secret_text("The 24 words"))
+        seed = phrase.seed_of(secret_text("The 24 words"))
         print("This phrase is whole.")
         _keep(seed, keep)
 
@@ -109,39 +105,24 @@ def _phrase(dice: Callable[[int], bytes]) -> typer.Typer:
     return group
 
 
+def show_phrase(seed: bytes) -> None:
+    """The 24 words, numbered, and what they are."""
+    words = phrase.phrase_of(seed).split()
+    for row in range(0, len(words), 4):
+        print("".join(f"{n + 1:3}. {words[n]:<10}" for n in range(row, row + 4)).rstrip())
+    print("Write these words down: whoever has them can read every place of this tag; without them nobody can.")
+
+
 def _keep(seed: bytes, serial: int | None) -> None:
     if serial is not None:
-        folder = keyfile.keys_folder(os.environ.get("XDG_CONFIG_HOME"), Path.home())
-        print(f"Kept in {keyfile.save(folder, TagSecret(serial, seed))}, for you alone.")
-
-
-def _share(now: Callable[[], datetime]) -> typer.Typer:
-    group = typer.Typer(help="Days of a tag that somebody shared.", no_args_is_help=True, rich_markup_mode=None)
-
-    @group.command("read")
-    def read_(fragment: Annotated[str, typer.Argument(help="The link or what follows its #; - reads it.")]) -> None:
-        """Which days a share holds and when it ends. Ends with 1 if it has ended."""
-        held = keys.read_share(_secret_text("The link") if fragment == "-" else fragment)
-        now_s = int(now().timestamp())
-        first, last = day_in_words(held.days[0].day), day_in_words(held.days[-1].day)
-        print(f"Days (UTC): {len(held.days)}, {first} to {last}. The share ends {minute_in_words(held.ends_s)}.")
-        keys.share_ring(held, now_s)  # refuses one that has ended
-        print(f"It can be read for {late_in_words(held.ends_s - now_s)} more.")
-
-    return group
-
-
-def _secret_text(what: str) -> str:
-    if sys.stdin.isatty():
-        return str(typer.prompt(what, err=True))
-    return sys.stdin.read(10_000)
+        print(f"Kept in {keyfile.save(keys_folder(), TagSecret(serial, seed))}, for you alone.")
 
 
 def _ring(key_file: Path | None, share: str, days: int, now_s: int) -> Ring:
     if (key_file is None) == (not share):
         raise PrivateError("keys_missing", "There is nothing to open with.", "Give either --keys or --share.")
     if key_file is None:
-        return keys.share_ring(keys.read_share(_secret_text("The link") if share == "-" else share), now_s)
+        return keys.share_ring(keys.read_share(secret_text("The link") if share == "-" else share), now_s)
     today = keys.day_of(now_s)
     return keys.owner_ring(keyfile.load(key_file), range(max(0, today - days + 1), today + 1))
 
@@ -164,25 +145,26 @@ def _reports(file: Path) -> list[bytes]:
     return [bytes.fromhex(line.decode()) for line in lines]
 
 
-def _watched(reports: Sequence[bytes]) -> Iterable[bytes]:
+def watched(reports: Sequence[bytes]) -> Iterable[bytes]:
     """Tells the progress of a long look-back, where somebody looks."""
     if len(reports) < _PROGRESS_FROM or not sys.stderr.isatty():
         return reports
     return track(reports, f"Opening {len(reports):,} reports", console=Console(stderr=True), transient=True)
 
 
-def _show(found: Found, form: Form, name: str) -> None:
+def show(found: Found, form: Form, name: str) -> None:
     if form is Form.TABLE:
         if found.points:
             Console(highlight=False, soft_wrap=True).print(export.table(found), markup=False)
     else:
         made = {Form.GEOJSON: export.geojson, Form.GPX: export.gpx, Form.CSV: export.csv_text}[form]
         sys.stdout.write(made(found, name).rstrip("\n") + "\n")
-    for line in _remarks(found):
+    for line in remarks(found):
         print(line, file=sys.stderr)
 
 
-def _remarks(found: Found) -> Iterable[str]:
+def remarks(found: Found) -> Iterable[str]:
+    """What is said beside the places: why there is none, and which reports are not believed."""
     if found.empty:
         yield found.empty_text
     for each in found.refused[:_REASONS_SHOWN]:

@@ -47,7 +47,7 @@ def own_key(s_o: bytes) -> bytes:
 
 
 def owner_signing_seed(s_o: bytes) -> bytes:
-    """Seed (32 bytes) of the owner's Ed25519 key: what signs a private claim, so that the phrase brings it back, too."""
+    """Seed (32 bytes) of the owner's Ed25519 key, which signs a private claim: the phrase brings it back, too."""
     return _prf(s_o, b"sign\x01")
 
 
