@@ -31,6 +31,13 @@ def clock(moment_iso: str, zone: str) -> str:
 
 def _lost_heard(payload: Payload, zone: str) -> Letter:
     name, heard = payload["name"], clock(payload["heard_at"], zone)
+    if payload.get("private"):
+        return Letter(
+            f"Your tag “{name}” was heard",
+            f"“{name}”, which you reported lost, was heard on {heard}.\n\n"
+            f"Where, only you can read: open {payload['url']}\n\n"
+            "You get this message once for each time you report a tag lost.",
+        )
     return Letter(
         f"Your lost tag “{name}” was heard",
         f"“{name}”, which you reported lost, was heard on {heard}.\n\n"

@@ -26,6 +26,7 @@ class Owned:
     owner_hash: bytes
     since: datetime
     until: datetime | None
+    private: bool  # only the owner's keys read where it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +206,7 @@ def _owned(row: Row[Any]) -> Owned:
         owner_hash=row.owner_hash,
         since=row.since.astimezone(UTC),
         until=utc(row.until),
+        private=row.private,
     )
 
 
