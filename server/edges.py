@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 import structlog
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from prometheus_client import Counter, Histogram
 
 from server import figures
@@ -23,7 +24,8 @@ from server.commands.registry import Registry
 from server.notify.deliver import Doors, deliver_due
 from server.notify.mail import Mailer
 from server.notify.probe import look
-from server.service import channel_health, tracking
+from server.notify.webpush import Sender
+from server.service import channel_health, push, tracking
 from server.service.house import House
 from server.service.letters import SEALED_LINK
 from server.service.ports import house_ports_of
@@ -119,6 +121,7 @@ class Edges:
             lambda sealed: house.vault.open(keys.CHANNEL_SECRET.what(), sealed),
             lambda sealed: house.vault.open(SEALED_LINK, sealed).decode(),
             settings.webhooks_private,
+            Sender(lambda: _push_key(house), push.contact(settings), house.dice),
         )
         self._registry = Registry(house)
         self._link = self._carrier = None
@@ -204,6 +207,11 @@ def probe_mail(house: House, mailer: Mailer) -> bool:
     why = look(mailer)
     with house.work() as (tx, now):
         return channel_health.probed(tx, "mail", why, now)
+
+
+def _push_key(house: House) -> EllipticCurvePrivateKey:
+    with house.work() as (tx, now):
+        return keys.push_key(tx, house.vault, now)
 
 
 def _count_remedies(done: dict[str, int]) -> None:

@@ -231,7 +231,7 @@ class Settings:
         "Sender of e-mail.", _text, default="hearsight@localhost", example="Tags <tags@example.com>"
     )
     webhooks_private: bool = _setting(
-        "Whether owners' webhooks may lead into private networks, and by plain http (for tries on one machine).",
+        "Whether owners' webhooks, apprise and push addresses may be private ones, and plain http (for tries).",
         _yes_no, default=False, otherwise="`no`", example="yes",
     )  # fmt: skip
     retention_days: int = _setting(

@@ -15,11 +15,13 @@ from typing import Any, Final
 from prometheus_client import Counter
 from sqlalchemy import Connection, Engine
 
+from server.notify import apprise, webpush
 from server.notify.mail import Mailer
 from server.notify.webhook import post
-from server.notify.words import compose
+from server.notify.words import Letter, compose
 from server.service.webhook_address import UnsafeAddressError
-from server.store import notices
+from server.store import audit, lost, notices
+from server.store.audit import Entry
 from server.store.db import transaction
 
 NOTICES: Final = Counter(
@@ -42,6 +44,7 @@ class Doors:
     open_secret: Callable[[bytes], bytes]
     open_link: Callable[[bytes], str]
     private_webhooks: bool = False
+    push: webpush.Sender | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,10 @@ def deliver_due(engine: Engine, doors: Doors, clock: Callable[[], datetime], lim
             except UnsafeAddressError as error:
                 _give_up(tx, notice, str(error), now)
                 failed += 1
+            except webpush.GoneError as error:
+                _give_up(tx, notice, str(error), now)
+                _remove_channel(tx, notice, now)
+                failed += 1
             except Exception as error:
                 # Addresses and words are customers': whatever a library makes of them, it is this one's bad luck.
                 # Let through, it would come first again in the next round, for ever, and nobody's would go out.
@@ -92,11 +99,27 @@ def _send(notice: notices.DueNotice, doors: Doors, now: datetime) -> None:
         private = doors.private_webhooks
         post(url, secret, notice.kind, notice.payload, message_id=message_id, at=now, private_allowed=private)
         return
+    letter = compose(notice.kind, _readable(notice.payload, doors), notice.zone)
+    if notice.channel_kind == "apprise":
+        assert notice.address is not None
+        apprise.send(doors.open_address(notice.address), letter, private_allowed=doors.private_webhooks)
+        return
+    if notice.channel_kind == "webpush":
+        _push(notice, letter, doors, message_id, now)
+        return
     if doors.mailer is None:
         raise OSError("no mail server is set (HEARSIGHT_SMTP_URL)")
     to = doors.open_address(notice.address) if notice.address is not None else notice.email
-    letter = compose(notice.kind, _readable(notice.payload, doors), notice.zone)
     doors.mailer.send(to, letter, message_id=message_id, at=now)
+
+
+def _push(notice: notices.DueNotice, letter: Letter, doors: Doors, message_id: str, now: datetime) -> None:
+    assert notice.address is not None
+    assert notice.secret is not None
+    assert doors.push is not None, "made with the house"
+    to = webpush.Subscription(doors.open_address(notice.address), doors.open_secret(notice.secret))
+    url, private = str(notice.payload.get("url", "")), doors.private_webhooks
+    webpush.send(doors.push, to, letter, url, message_id=message_id, at=now, private_allowed=private)
 
 
 def _readable(payload: dict[str, Any], doors: Doors) -> dict[str, Any]:
@@ -104,6 +127,15 @@ def _readable(payload: dict[str, Any], doors: Doors) -> dict[str, Any]:
     if "sealed_url" not in payload:
         return payload
     return {**payload, "url": doors.open_link(base64.b64decode(payload["sealed_url"]))}
+
+
+def _remove_channel(tx: Connection, notice: notices.DueNotice, now: datetime) -> None:
+    """A subscription never comes back; its owner sees in the settings that it is gone. What else waits for it ends."""
+    assert notice.account_no is not None
+    assert notice.channel_no is not None
+    detail = {"channel": notice.channel_no, "why": "subscription_gone"}
+    lost.remove_channel(tx, notice.account_no, notice.channel_no, now)
+    audit.add(tx, Entry(now, "public", "channel_removed", f"account:{notice.email}", detail))
 
 
 def _give_up(tx: Connection, notice: notices.DueNotice, what: str, now: datetime) -> None:

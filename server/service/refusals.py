@@ -173,6 +173,9 @@ WORDS: Final[Mapping[str, Words]] = {
     "channel_unknown": Words(_N, "There is no such channel of yours.", "See the list of your channels."),
     "channel_limit": Words(_C, "There are {limit} channels already.", "Remove one first."),
     "webhook_unsafe": Words(_I, "This address cannot take our messages: {detail}.", "Use a public https address."),
+    # Channels: apprise and Web Push
+    "apprise_unsafe": Words(_I, "We do not write to this address: {detail}.", "Take a service of docs/operations.md."),
+    "push_invalid": Words(_I, "This subscription cannot be used: {detail}.", "Subscribe anew in the browser."),
     "live_limit": Words(_L, "You watch {limit} tags live already.", "Close one of those pages, then reload this one."),
     "live_full": Words(_L, "Too many people watch their tags just now.", "Reload from time to time instead."),
     "period_invalid": Words(_I, "The period is not valid: {detail}.", "Ask for at most 31 days, from before to."),

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ec import derive_private_key as p256_key
+from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as new_p256_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from sqlalchemy import Column, Connection, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -26,6 +29,7 @@ from wire.signing import public_key
 
 SERVER_KEY: Final = "server_key"
 K_FACTORY: Final = "k_factory"
+PUSH_KEY: Final = "push_key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,20 @@ def server_key(tx: Connection, vault: Vault, now: datetime) -> Ed25519PrivateKey
         seed = secret(tx, vault, SERVER_KEY)  # another process may have been the first
         assert seed is not None
     return Ed25519PrivateKey.from_private_bytes(seed)
+
+
+def push_key(tx: Connection, vault: Vault, now: datetime) -> EllipticCurvePrivateKey:
+    """The key on P-256 by which browsers' push services know this house (RFC 8292); made at the first call.
+
+    Browsers subscribe to its public half: with another key every subscription would be worth nothing.
+    """
+    value = secret(tx, vault, PUSH_KEY)
+    if value is None:
+        made = new_p256_key(SECP256R1()).private_numbers().private_value.to_bytes(32, "big")
+        keep_secret(tx, vault, PUSH_KEY, made, now)
+        value = secret(tx, vault, PUSH_KEY)  # another process may have been the first
+        assert value is not None
+    return p256_key(int.from_bytes(value, "big"), SECP256R1())
 
 
 def k_factory(tx: Connection, vault: Vault) -> bytes | None:

@@ -22,6 +22,8 @@ class DueNotice:
     tries: int
     email: str
     zone: str
+    account_no: int | None
+    channel_no: int | None
     channel_kind: str | None
     address: bytes | None  # encrypted
     secret: bytes | None  # encrypted
@@ -40,6 +42,8 @@ def due(tx: Connection, now: datetime, limit: int) -> tuple[DueNotice, ...]:
             notices.c.tries,
             func.coalesce(accounts.c.email, orders.c.email),
             func.coalesce(accounts.c.zone, orders.c.ship_to["zone"].astext, orders.c.zone),
+            notices.c.account_no,
+            notices.c.channel_no,
             channels.c.kind.label("channel_kind"),
             channels.c.address,
             channels.c.secret,

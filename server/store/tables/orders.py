@@ -174,11 +174,11 @@ channels = Table(
     number(),
     ref("account_no", "accounts.no", index=True),
     words("kind"),
-    raw("address"),  # encrypted: an e-mail address or a webhook's URL
-    raw("secret", null=True),  # encrypted: signs a webhook
+    raw("address"),  # encrypted: an e-mail address, a webhook's or apprise's URL, a browser's endpoint
+    raw("secret", null=True),  # encrypted: signs a webhook; a browser's public point ‖ its secret (65 ‖ 16 bytes)
     moment("made_at"),
     moment("removed_at", null=True),
-    CheckConstraint("kind in ('email','webhook')", name="kind"),
+    CheckConstraint("kind in ('email','webhook','apprise','webpush')", name="kind"),
 )
 
 notices = Table(

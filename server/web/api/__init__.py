@@ -19,6 +19,7 @@ from server.web.api.live import router as live
 from server.web.api.messages import router as messages
 from server.web.api.orders import router as orders
 from server.web.api.private_reports import router as private_reports
+from server.web.api.push import router as push
 from server.web.api.remedies import router as remedies
 from server.web.api.remedy_runs import router as remedy_runs
 from server.web.api.service import router as service
@@ -39,6 +40,7 @@ def router() -> APIRouter:
         live,
         claims,
         channels,
+        push,
         found,
         orders,
         contacts,

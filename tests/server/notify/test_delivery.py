@@ -9,15 +9,10 @@ import hmac
 import json
 import socket
 import threading
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from email import message_from_bytes, policy
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from datetime import datetime, timedelta
 
 import pytest
-from aiosmtpd.controller import Controller
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, update
 
 from server.notify.deliver import NOTICES, RETRY_AFTER, Doors, deliver_due
 from server.notify.mail import Mailer
@@ -25,94 +20,10 @@ from server.service.letters import write_customer
 from server.service.webhook_address import UnsafeAddressError, safe_target
 from server.store import orders
 from server.store.db import transaction
-from server.store.lost import NewNotice, add_channel, add_notice, remove_channel
+from server.store.lost import NewNotice, add_notice, remove_channel
 from server.store.orders import StoredOrder
-from server.store.tables import accounts, notices
-
-NOW = datetime(2026, 11, 22, 13, 10, tzinfo=UTC)
-PAYLOAD = {"name": "Bicycle", "heard_at": NOW.isoformat(), "url": "http://127.0.0.1:8000/t/1"}
-
-
-class Mailbox:
-    """A real SMTP server that keeps what it gets."""
-
-    def __init__(self, port: int) -> None:
-        self.letters: list[Any] = []
-        self.url = f"smtp://127.0.0.1:{port}"
-        self.controller = Controller(self, hostname="127.0.0.1", port=port)
-
-    async def handle_DATA(self, _server: object, _session: object, envelope: Any) -> str:  # noqa: N802
-        self.letters.append((envelope.rcpt_tos, message_from_bytes(envelope.content, policy=policy.default)))
-        return "250 kept"
-
-
-@pytest.fixture
-def mailbox(free_port: int) -> Iterator[Mailbox]:
-    box = Mailbox(free_port)
-    box.controller.start()
-    yield box
-    box.controller.stop()
-
-
-class Hook:
-    """A real HTTP server that answers with `status` and keeps what it gets."""
-
-    def __init__(self) -> None:
-        self.status = 204
-        self.got: list[tuple[dict[str, str], bytes]] = []
-        hook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                hook.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
-                self.send_response(hook.status)
-                self.end_headers()
-
-            def log_message(self, *_args: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://localhost:{self.server.server_port}/hook?who=me"
-
-
-@pytest.fixture
-def hook() -> Iterator[Hook]:
-    made = Hook()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-
-
-@pytest.fixture
-def account(engine: Engine) -> int:
-    row = {"email": "rowan@example.org", "name": "Rowan", "role": "owner", "zone": "Europe/Berlin", "created_at": NOW}
-    with transaction(engine) as tx:
-        return int(tx.execute(insert(accounts).values(row).returning(accounts.c.no)).scalar_one())
-
-
-def doors(mailer: Mailer | None, *, private: bool = False) -> Doors:
-    # Addresses are stored in the clear here: the vault has its own tests.
-    return Doors(mailer, bytes.decode, bytes, bytes.decode, private)
-
-
-def queue(engine: Engine, account: int, channel: int | None = None, once: str = "news:1") -> None:
-    with transaction(engine) as tx:
-        add_notice(tx, NewNotice(account, channel, "lost_heard", once, PAYLOAD), NOW)
-
-
-def webhook(engine: Engine, account: int, url: str) -> int:
-    with transaction(engine) as tx:
-        return add_channel(tx, account, "webhook", url.encode(), b"shared secret", NOW)
-
-
-def row(engine: Engine) -> Any:
-    with transaction(engine) as tx:
-        return tx.execute(select(notices)).one()
+from server.store.tables import accounts
+from tests.server.notify.outside import NOW, PAYLOAD, Hook, Mailbox, doors, queue, row, webhook
 
 
 def test_a_letter_arrives_once_in_its_readers_time_and_without_a_place(
@@ -235,7 +146,7 @@ def test_one_customers_odd_words_hold_up_nobody_elses_news(engine: Engine, mailb
 def test_a_webhook_that_answers_a_letter_at_a_time_is_left(
     engine: Engine, account: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.notify.webhook.TIMEOUT_S", 0.5)
+    monkeypatch.setattr("server.notify.outward.TIMEOUT_S", 0.5)
     slow = socket.create_server(("127.0.0.1", 0))
     ended, heard_out = threading.Event(), threading.Event()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,10 +15,7 @@ from server.notify.probe import look
 from server.refusal import Refusal
 from server.service import channel_health
 from server.store.db import transaction
-from tests.server.notify.test_delivery import Mailbox, mailbox
-
-__all__ = ["mailbox"]
-NOW = datetime(2026, 11, 22, 13, 10, tzinfo=UTC)
+from tests.server.notify.outside import NOW, Mailbox
 
 
 def test_a_door_that_answers(mailbox: Mailbox) -> None:
