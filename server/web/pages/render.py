@@ -6,6 +6,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import quote, unquote
@@ -194,7 +195,17 @@ def _again(request: Request) -> str:
     return ""
 
 
+class _Static(StaticFiles):
+    """Our few static files. The worker that shows messages may serve the whole site, not only /static."""
+
+    def file_response(self, full_path: str | PathLike[str], *args: Any, **more: Any) -> Response:
+        answer = super().file_response(full_path, *args, **more)
+        if Path(full_path).name == "push-worker.js":
+            answer.headers["Service-Worker-Allowed"] = "/"
+        return answer
+
+
 def install(app: FastAPI) -> None:
     """Let refusals outside of /api show as pages, and serve our few static files."""
     app.state.render_refusal = render_refusal
-    app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
+    app.mount("/static", _Static(directory=_HERE / "static"), name="static")

@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from server.rules.authority import Role
 from server.service import accounts, channels, letters, owning, people, whereabouts
 from server.service.caller import Caller
+from server.service.channel_address import SERVICES
 from server.store import accounts as account_store
 from server.web.api.session import set_cookie
 from server.web.auth import COOKIE, Anybody, Owner
@@ -21,6 +22,8 @@ from server.web.pages.render import Form, go, page
 router = APIRouter(include_in_schema=False)
 No = Annotated[int, Path(ge=1, le=2**31 - 1)]
 HOME: Final = "/"
+# Once each, as it is written with https.
+SERVICES_SHOWN: Final = tuple(each for scheme, each in SERVICES.items() if f"{scheme}s" not in SERVICES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ def _settings(request: Request, house: TheHouse, who: Caller, secret: _Secret | 
     with house.work() as (tx, _now):
         tokens = accounts.api_tokens(tx, who)
         ways = channels.mine(tx, house.vault, who) if who.role is Role.OWNER else ()
-    return page(request, "settings.html", tokens=tokens, channels=ways, secret=secret)
+    return page(request, "settings.html", tokens=tokens, channels=ways, services=SERVICES_SHOWN, secret=secret)
 
 
 @router.post("/settings/profile")
@@ -160,6 +163,14 @@ def add_channel(request: Request, house: TheHouse, who: Owner, fields: Form) -> 
     return _settings(
         request, house, who, _Secret("The secret that signs this webhook (Standard Webhooks).", made.secret)
     )
+
+
+@router.post("/settings/channels/{no}/test")
+def test_channel(no: No, house: TheHouse, rates: Rates, who: Owner, fields: Form) -> Response:
+    rates.take("channel_test", who.email)
+    with house.work() as (tx, now):
+        channels.test(tx, who, no, house.settings.base_url, now)
+    return go("/settings", "A test is on its way. If it does not come within minutes, remove this one and add it anew.")
 
 
 @router.post("/settings/channels/{no}/remove")
