@@ -1,7 +1,9 @@
 """Carries activations between the server and tags: obeys the orders of carry.py with the radio.
 
 One tag at a time. From *connect* until the tag has answered (or was given up) the scan is paused, so every step has a
-limit: a gateway whose server went away in mid-sentence must not stay deaf.
+limit: a gateway whose server went away in mid-sentence must not stay deaf. After an activation the scan goes on at once
+and the connection stays for a while: whoever claims privately sets the owner next, and the tag says its next frame half
+a minute later. The next *find* ends it, too.
 """
 
 from __future__ import annotations
@@ -21,13 +23,15 @@ from wire.gatt import Op
 HOLD_S: Final = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Held:
-    """The tag we are connected to, for one session."""
+    """The tag we are connected to, for one session; `quiet` pauses the scan, unless we listen again."""
 
     session: bytes
     tag: TagClient
     stack: AsyncExitStack
+    quiet: AsyncExitStack
+    listening: bool = False
 
 
 class Carrier:
@@ -69,9 +73,12 @@ class Carrier:
             address = self._offered.get(order.frame)
             if address is None:
                 return Failed(order.session, "tag_not_heard")
-            stack = AsyncExitStack()
-            tag = await stack.enter_async_context(self._reach.connected(address))
-            held = self._held = _Held(order.session, tag, stack)
+            stack, quiet = AsyncExitStack(), AsyncExitStack()
+            tag = await stack.enter_async_context(self._reach.connected(address, quiet))
+            held = self._held = _Held(order.session, tag, stack, quiet)
+        elif held.listening:
+            held.listening = False
+            await self._reach.hush(held.quiet)
         nonce = await held.tag.nonce()
         self._hold()
         return Nonce(order.session, nonce)
@@ -83,6 +90,10 @@ class Carrier:
         reply = await held.tag.say(order.message)
         if order.message[0] in (Op.CLEAR, Op.SET_OWNER):
             self._hold()  # more will come: an activation after clearing, the next step of a list of identifiers
+        elif order.message[0] == Op.ACTIVATE:
+            self._hold()  # more may come
+            held.listening = True
+            await held.quiet.aclose()
         else:
             await self.hang_up()
         return Result(order.session, reply)

@@ -28,24 +28,30 @@ class Reach:
     steady_ns: Callable[[], int]
 
     @asynccontextmanager
-    async def connected(self, address: str) -> AsyncIterator[TagClient]:
-        """A connection to this address; the scan is paused until the block ends. Raises TagError `not_reachable`,
-        `tag_refused`.
+    async def connected(self, address: str, quiet: AsyncExitStack | None = None) -> AsyncIterator[TagClient]:
+        """A connection to this address; the scan is paused until the block ends, or until whoever gave `quiet` closes
+        it, for a connection that stands is not disturbed by a scan. Raises TagError `not_reachable`, `tag_refused`.
         """
+        quiet = quiet or AsyncExitStack()
         async with AsyncExitStack() as stack:
             try:
-                tag = await self._connect(address, stack)
+                tag = await self._connect(address, stack, quiet)
             except TagError as error:
                 if error.code != "not_reachable":
                     raise
                 await stack.aclose()  # scan again, for BlueZ forgets a device it no longer hears
                 if not await self._heard_again(address):
                     raise
-                tag = await self._connect(address, stack)
+                tag = await self._connect(address, stack, quiet)
             yield tag
 
-    async def _connect(self, address: str, stack: AsyncExitStack) -> TagClient:
-        await stack.enter_async_context(self.supervisor.paused())
+    async def hush(self, quiet: AsyncExitStack) -> None:
+        """Pauses the scan until `quiet` is closed."""
+        await quiet.enter_async_context(self.supervisor.paused())
+
+    async def _connect(self, address: str, stack: AsyncExitStack, quiet: AsyncExitStack) -> TagClient:
+        stack.push_async_callback(quiet.aclose)
+        await self.hush(quiet)
         device = self.radio.device(address)
         if device is None:
             raise TagError("not_reachable", "the device is not in sight of the present scanner")

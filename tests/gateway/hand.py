@@ -15,6 +15,22 @@ from wire.frames import SERVICE_UUID
 FASTER = 10.0
 
 
+class _Watched(ClaimPeripheral):
+    """Notes who is connected."""
+
+    linked = False
+    links = 0
+
+    def on_connect(self) -> None:
+        self.linked, self.links = True, self.links + 1
+        super().on_connect()
+
+    def on_disconnect(self) -> None:
+        links = self.links
+        super().on_disconnect()
+        self.linked, self.links = False, links
+
+
 class TagInHand:
     """`with TagInHand(air, unit) as tag:` it beacons once a second until the end."""
 
@@ -23,6 +39,7 @@ class TagInHand:
         self._began = time.time()
         self._dice = random.Random(unit.serial).randbytes
         self.cell = TagCell(TagState(unit), self.now_s, self._dice)
+        self.door = _Watched(self.cell)
         self.happens(PowerOn(self.now_s()))
         if owner_hash:
             self.cell.state = remember(self.cell.state, self.now_s(), owner_hash)
@@ -44,7 +61,7 @@ class TagInHand:
 
     async def _live(self) -> None:
         assert self.cell.state.ram is not None
-        self._air.bluez.set_peripheral(self.cell.state.ram.address, ClaimPeripheral(self.cell))
+        self._air.bluez.set_peripheral(self.cell.state.ram.address, self.door)
         while True:
             self.happens(Tick(self.now_s()))
             await asyncio.sleep(0.1)

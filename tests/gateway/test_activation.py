@@ -23,7 +23,7 @@ from tests.gateway.hand import TagInHand
 from tests.gateway.process import GatewayProcess
 from tests.gateway.server import TestServer, wait_for
 from wire import topics
-from wire.activation import verify_answer
+from wire.activation import activation_data, verify_answer
 from wire.command import Answer, Candidates, Connect, Failed, Find, Nonce, Order, Result, Write
 from wire.frames import decode_p
 from wire.gatt import Op, claim_mac, decode_reply, encode_message
@@ -178,6 +178,9 @@ def test_a_gateway_carries_an_activation(
         assert result.sequence > found.sequence
         air.wait_for_scan()
 
+        assert tag.door.linked, "it keeps the connection, for an owner to be set"
+        order(Find(SESSION))
+        wait_for(lambda: not tag.door.linked, 0.5, "for the end, by the next find")
         assert order(Connect(SESSION, bytes(24))).body == Failed(SESSION, "tag_not_heard")
         assert order(Write(SESSION, message)).body == Failed(SESSION, "not_reachable")
 
@@ -194,6 +197,12 @@ def test_a_gateway_carries_a_year_of_identifiers_in_one_connection(
         wait_for(lambda: gateway.status().get("sightings_made"), 20)
         frame = candidate(order(Find(SESSION)), 700)
         tag.press()
+        nonce = order(Connect(SESSION, frame)).body
+        assert isinstance(nonce, Nonce)
+        data = activation_data(bytes(16), owner.hash)
+        activate = encode_message(Op.ACTIVATE, data, claim_mac(owner.k_claim, nonce.nonce, Op.ACTIVATE, data))
+        assert isinstance(order(Write(SESSION, activate)).body, Result)
+        air.wait_for_scan()
         first_day, eids = owner.list(tag.now_s(), 366)
 
         def tell(plain: Callable[[bytes], bytes]) -> int:
@@ -218,6 +227,7 @@ def test_a_gateway_carries_a_year_of_identifiers_in_one_connection(
         assert held == 366
         assert tell(as_it_is(encode_finish(int(tag.now_s())))) == 366
         assert (tag.cell.state.nvm.k_own, tag.cell.state.nvm.eids) == (owner.k_own, eids)
+        assert tag.door.links == 1, "from the activation to the last step"
 
 
 def test_expired_and_repeated_orders_are_refused_also_after_a_kill(
