@@ -4,7 +4,7 @@
 address of this window repeats its frame) that costs one lookup, one comparison and three stores, and `hear` otherwise.
 Whatever is refused is counted with a reason, before anything is allocated for it: strangers may not cost memory.
 
-    always:  adverts heard  =  the adverts of all sightings  +  all that was dropped
+    always:  adverts heard  =  the adverts of all sightings  +  those of owned tags  +  all that was dropped
 
 Times are steady nanoseconds (clock.py); `take` turns them into wall time.
 """
@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from gateway.owned import OwnedHeard, OwnedTable, Present
 from wire.batch import MAX_FRAMES_PER_SIGHTING, HeardFrame, Sighting
 from wire.frames import FRAME_LEN, SERVICE_UUID, FrameType
 
@@ -35,16 +36,23 @@ QUIET_NS: Final = 600 * NS
 # Whoever was heard within this can probably be connected to.
 PRESENT_NS: Final = 60 * NS
 _LOST_MAX: Final = 0xFFFF
+# Plain numbers: every new frame is compared with them, and an enumeration's member costs ten times as much to look up.
+_PROVENANCE, _NEAR_OWNER = int(FrameType.PROVENANCE), int(FrameType.NEAR_OWNER)
+_OTHERS: Final = frozenset(map(int, FrameType)) - {_PROVENANCE}
 # The first two and the last two distinct frames are kept: neither end can be pushed out by a flood in between.
 _FIRST_KEPT: Final = MAX_FRAMES_PER_SIGHTING // 2
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What was heard since the last window: sightings in wall time, and what was dropped, by reason."""
+    """What was heard since the last window: sightings in wall time, what was dropped, by reason, and the frames of
+    owned tags, which travel apart from sightings, with the number of their adverts.
+    """
 
     sightings: tuple[Sighting, ...]
     dropped: Mapping[str, int]
+    owned: tuple[OwnedHeard, ...] = ()
+    owned_adverts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +151,9 @@ class Collector:
         self._addresses_max = addresses_max
         self._window: dict[str, _Heard] = {}
         self._recent: dict[str, Candidate] = {}
+        self._owned = OwnedTable(addresses_max)
+        self._present = Present(addresses_max)
+        self._owned_before = 0
         self._dropped: Counter[str] = Counter()
         self._dropped_before: Counter[str] = Counter()
         self._sighted_before = 0
@@ -178,11 +189,14 @@ class Collector:
             self._foreign += 1
             return
         reason = self._refusal(frame, rssi_dbm)
-        heard = self._window.get(address)
-        if reason is None and heard is None:
-            reason = self._admit(address, frame, rssi_dbm, now_ns)
-        elif reason is None and heard is not None:
-            heard.again(frame, rssi_dbm, now_ns)
+        if reason is None and frame[2] != _PROVENANCE:
+            reason = self._pass_by(address, frame, rssi_dbm, now_ns)
+        elif reason is None:
+            heard = self._window.get(address)
+            if heard is None:
+                reason = self._admit(address, frame, rssi_dbm, now_ns)
+            else:
+                heard.again(frame, rssi_dbm, now_ns)
         if reason is not None:
             self._dropped[reason] += 1
 
@@ -192,11 +206,21 @@ class Collector:
             return "frame_length"
         if frame[0] != self._network_id:
             return "foreign_network"
-        if frame[2] != FrameType.PROVENANCE:
-            return _OTHER_TYPES.get(frame[2], "frame_type")
+        if frame[2] != _PROVENANCE and frame[2] not in _OTHERS:
+            return "frame_type"
         if not NO_RSSI_DBM < rssi_dbm <= RSSI_MAX_DBM:
             return "no_rssi"
         return None
+
+    def _pass_by(self, address: str, frame: bytes, rssi_dbm: int, now_ns: int) -> str | None:
+        """An owned tag's advert: somebody to connect to. Near its owner it is nobody's business beyond that."""
+        self._present.hear(address, frame, rssi_dbm, now_ns)
+        if frame[2] == _NEAR_OWNER:
+            return "near_owner"
+        reason = self._owned.hear(frame, rssi_dbm, now_ns)
+        if reason is None and self._opened_ns is None:
+            self._opened_ns = now_ns
+        return reason
 
     def _admit(self, address: str, frame: bytes, rssi_dbm: int, now_ns: int) -> str | None:
         """A first advert of this address in this window; a reason if the table has no room for it."""
@@ -231,9 +255,11 @@ class Collector:
         self._dropped, self._foreign = Counter(), 0
         self._dropped_before += dropped
         self._sighted_before += sum(seen.adverts for seen in sightings)
+        owned_adverts = self._owned.adverts
+        self._owned_before += owned_adverts
         self._opened_ns = self._new_ns = None
         self._taken_ns = now_ns
-        return Window(sightings, dict(dropped))
+        return Window(sightings, dict(dropped), self._owned.take(offset_ms), owned_adverts)
 
     def _remember(self, window: Mapping[str, _Heard], now_ns: int) -> None:
         kept = {a: c for a, c in self._recent.items() if now_ns - c.heard_ns <= FORGET_NS and a not in window}
@@ -245,18 +271,24 @@ class Collector:
         self._recent = kept
 
     def candidates(self, now_ns: int) -> list[Candidate]:
-        """Tags heard within the last minute, strongest first."""
-        present = {**self._recent, **_newest(self._window)}
+        """Tags heard within the last minute, whatever their frames, strongest first."""
+        others = {a: Candidate(a, *last) for a, last in self._present.since(now_ns - PRESENT_NS).items()}
+        present = {**others, **self._recent, **_newest(self._window)}
+        for address, other in others.items():  # a tag that was just claimed: its newest frame counts
+            if other.heard_ns > present[address].heard_ns:
+                present[address] = other
         near = [c for c in present.values() if now_ns - c.heard_ns <= PRESENT_NS]
         return sorted(near, key=lambda c: c.rssi_dbm, reverse=True)
 
     def heard_at(self, address: str) -> int | None:
         """When this address was last heard; None if it is long ago."""
-        heard = self._window.get(address)
-        if heard is not None:
-            return heard.last_ns
-        before = self._recent.get(address)
-        return None if before is None else before.heard_ns
+        heard, before = self._window.get(address), self._recent.get(address)
+        moments = [
+            None if heard is None else heard.last_ns,
+            None if before is None else before.heard_ns,
+            self._present.heard_at(address),
+        ]
+        return max((moment for moment in moments if moment is not None), default=None)
 
     def dropped_total(self) -> Counter[str]:
         """What was dropped since this collector began, by reason."""
@@ -267,12 +299,9 @@ class Collector:
     def adverts_total(self) -> int:
         """Every advert since this collector began, whoever sent it."""
         sighted = self._sighted_before + sum(heard.adverts for heard in self._window.values())
-        return sighted + sum(self.dropped_total().values())
+        owned = self._owned_before + self._owned.adverts
+        return sighted + owned + sum(self.dropped_total().values())
 
 
 def _newest(window: Mapping[str, _Heard]) -> dict[str, Candidate]:
     return {a: Candidate(a, h.frame, h.rssi_max, h.last_ns) for a, h in window.items()}
-
-
-# Near its owner a tag is nobody's business; an owned tag's frames are not carried by this version.
-_OTHER_TYPES: Final = {int(FrameType.NEAR_OWNER): "near_owner", int(FrameType.OWNED): "owned"}

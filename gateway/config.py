@@ -38,6 +38,11 @@ class Settings:
     silence_s: float
     addresses_max: int
     outbox_max_bytes: int
+    ca_file: Path | None
+    directory_poll_s: float
+    directory_max_bytes: int
+    report_gap_s: float
+    reports_max_bytes: int
     log_format: str
     log_level: str
     metrics_file: Path | None
@@ -117,6 +122,31 @@ SETTINGS: Final[dict[str, Setting]] = {
         lambda text: int(_between(1, 1_000_000)(text) * 1_000_000),
         "megabytes of batches that wait on disk for a receipt; beyond it the oldest are given up, with counts",
     ),
+    "CA_FILE": Setting(
+        "",
+        lambda text: Path(text) if text else None,
+        "certificates (PEM) to trust for the server's HTTPS, if not the system's: the file that enrol --ca was given",
+    ),
+    "DIRECTORY_POLL_S": Setting(
+        "600",
+        _between(1, 86_400),
+        "seconds between two looks at the directory of owned tags: a tag that was just claimed is reported after that",
+    ),
+    "DIRECTORY_MAX_MB": Setting(
+        "256",
+        lambda text: int(_between(1, 100_000)(text) * 1_000_000),
+        "megabytes of directory kept on disk, four days together; a million owned tags take 192",
+    ),
+    "REPORT_GAP_S": Setting(
+        "300",
+        _between(0, 86_400),
+        "seconds in which an owned tag is reported once from one place: shorter says little more and costs its quota",
+    ),
+    "REPORTS_MAX_MB": Setting(
+        "32",
+        lambda text: int(_between(0.01, 100_000)(text) * 1_000_000),
+        "megabytes of sealed reports that wait on disk for the server; beyond it the oldest are given up, and counted",
+    ),
     "LOG_FORMAT": Setting("console", _one_of("console", "json"), "console for people, json for machines"),
     "LOG_LEVEL": Setting("info", _one_of("debug", "info", "warning", "error"), "how much is logged"),
     "METRICS_FILE": Setting(
@@ -125,7 +155,11 @@ SETTINGS: Final[dict[str, Setting]] = {
         "file for the textfile collector of the Prometheus node exporter; empty for none",
     ),
 }
-_FIELDS: Final = {"OUTBOX_MAX_MB": "outbox_max_bytes"}
+_FIELDS: Final = {
+    "OUTBOX_MAX_MB": "outbox_max_bytes",
+    "DIRECTORY_MAX_MB": "directory_max_bytes",
+    "REPORTS_MAX_MB": "reports_max_bytes",
+}
 
 
 def settings_from(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -25,6 +25,28 @@ DEAF_S: Final = 120.0
 QUEUE_LONG: Final = 1_440
 
 
+# Longer without the directory, and tags that were claimed meanwhile are nobody's here.
+DIRECTORY_OLD_S: Final = 6 * 3_600.0
+
+
+class FindingHealth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Private finding: sealed reports on their way, and the directory that they are sealed by. Counts as in Health;
+    `directory_age_s`: since all of it was last known to be fresh, None if it never was.
+    """
+
+    reports_waiting: int = 0
+    reports_sealed: int = 0
+    reports_uploaded: int = 0
+    reports_dropped: dict[str, int] = {}
+    reports_trouble: str = ""
+    directory_days: int = 0
+    directory_entries: int = 0
+    directory_bytes: int = 0
+    directory_age_s: float | None = None
+    directory_refused: dict[str, int] = {}
+    directory_trouble: str = ""
+
+
 class Health(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One moment of one gateway. Ages in seconds; counts since the process began."""
 
@@ -48,6 +70,7 @@ class Health(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     link_trouble: str
     clock: str
     clock_reason: str
+    finding: FindingHealth = FindingHealth()
 
     def hears(self, now_ms: int) -> bool:
         """Whether it heard anything lately, as far as it said so lately."""
@@ -90,6 +113,17 @@ def troubles(health: Health, now_ms: int) -> list[str]:
         found.append(f"{health.queued_batches} batches wait for a receipt")
     if health.clock != "good":
         found.append(f"the clock is {health.clock} ({health.clock_reason}): sightings will carry less weight")
+    return found + _finding_troubles(health)
+
+
+def _finding_troubles(health: Health) -> list[str]:
+    finding, found = health.finding, []
+    running_s = (health.at_ms - health.started_at_ms) / 1000
+    age_s = running_s if finding.directory_age_s is None else finding.directory_age_s
+    if age_s > DIRECTORY_OLD_S:
+        found.append(f"the directory of owned tags is {age_s / 3600:.0f} h old ({finding.directory_trouble})")
+    if finding.reports_waiting and finding.reports_trouble:
+        found.append(f"{finding.reports_waiting} sealed reports wait ({finding.reports_trouble})")
     return found
 
 
@@ -115,10 +149,21 @@ _GAUGES: Final = {
     "last_receipt_age_s": "Seconds since the server's last receipt.",
     "link_ready": "1 while connected to the broker.",
 }
+_FINDING_GAUGES: Final = {
+    "reports_waiting": "Sealed reports on disk that wait for the server.",
+    "directory_days": "Days of the directory of owned tags on disk.",
+    "directory_entries": "Identifiers in the directory on disk, all days together.",
+    "directory_bytes": "Bytes of the directory on disk.",
+    "directory_age_s": "Seconds since the directory was last known to be fresh.",
+}
 _COUNTERS: Final = {
     "adverts": "Callbacks of the scanner.",
     "batches_made": "Batches put into the outbox.",
     "sightings_made": "Sightings put into the outbox.",
+}
+_FINDING_COUNTERS: Final = {
+    "reports_sealed": "Reports of owned tags sealed to their owners.",
+    "reports_uploaded": "Sealed reports that the server has.",
 }
 
 
@@ -126,13 +171,23 @@ def metrics_text(health: Health) -> str:
     """The text format of Prometheus; a value that is unknown is left out."""
     who = f'gateway="{health.gateway}"'
     lines = []
-    for kind, table, suffix in (("gauge", _GAUGES, ""), ("counter", _COUNTERS, "_total")):
+    for of, kind, table, suffix in (
+        (health, "gauge", _GAUGES, ""),
+        (health.finding, "gauge", _FINDING_GAUGES, ""),
+        (health, "counter", _COUNTERS, "_total"),
+        (health.finding, "counter", _FINDING_COUNTERS, "_total"),
+    ):
         for name, meaning in table.items():
-            value = getattr(health, name)
+            value = getattr(of, name)
             if value is not None:
                 full = f"hearsight_gateway_{name}{suffix}"
                 lines += [f"# HELP {full} {meaning}", f"# TYPE {full} {kind}", f"{full}{{{who}}} {float(value):g}"]
-    for name, counts in (("dropped", health.dropped), ("scanner_restarts", health.restarts)):
+    for name, counts in (
+        ("dropped", health.dropped),
+        ("scanner_restarts", health.restarts),
+        ("reports_dropped", health.finding.reports_dropped),
+        ("directory_refused", health.finding.directory_refused),
+    ):
         full = f"hearsight_gateway_{name}_total"
         lines += [f"# HELP {full} By reason.", f"# TYPE {full} counter"]
         lines += [f'{full}{{{who},reason="{reason}"}} {count}' for reason, count in sorted(counts.items())]

@@ -69,7 +69,7 @@ class OutboxFile:
     def __init__(self, path: Path) -> None:
         self.was_broken = False
         self.depth = Depth(0, 0)
-        self._reserve = path.with_name("outbox.reserve")
+        self._reserve = path.with_suffix(".reserve")
         self.db = self._open(path)
         with self.transaction():
             for statement in _SCHEMA:

@@ -23,12 +23,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway.carrier import Carrier
 from gateway.carry import Dialogue
 from gateway.clock import Judgement, WallClock
-from gateway.collector import Collector
+from gateway.collector import Collector, Window
 from gateway.config import Settings
 from gateway.courier import Courier
 from gateway.edges import Edges
 from gateway.enrolled import Enrolment
 from gateway.errors import Refusal
+from gateway.finding import Finding
 from gateway.health import STATE_EVERY_S, Health, metrics_text, save_status
 from gateway.link import Broker, Link, Mail
 from gateway.outbox import Outbox, OutboxFullError, Owner
@@ -96,6 +97,7 @@ class Gateway:
         }
         self._dialogue = Dialogue(self._name, key, server_key)
         reach = Reach(self._radio, self._collector, self._supervisor, edges.steady_ns)
+        self._finding = Finding(settings, enrolment, key, edges)
         self._carrier = Carrier(reach, log=self._log)
         broker = Broker.from_url(enrolment.mqtt_url, enrolment.mqtt_username, enrolment.mqtt_password, enrolment.ca_pem)
         self._link = Link(
@@ -120,7 +122,7 @@ class Gateway:
         self._dialogue.last_command = await self._on_disk(self._outbox.recall, "last_command") - 1
         self._dialogue.last_answer = await self._on_disk(self._outbox.recall, "last_answer")
         work = [self._supervisor.run(), self._link.run(), self._windows(), self._publish(), self._settle()]
-        work += [self._obey(), self._tell_states(), *self._watch()]
+        work += [self._obey(), self._tell_states(), *self._finding.work(), *self._watch()]
         tasks = [asyncio.ensure_future(one) for one in work]
         stopping = asyncio.ensure_future(stop.wait())
         self._log.info("gateway_runs", gateway=self._name, outbox=self._outbox.outbox_id.hex())
@@ -146,6 +148,7 @@ class Gateway:
         await self._link.farewell(encode_state(health.state(online=False)))
         link.cancel()
         await asyncio.gather(link, return_exceptions=True)
+        await self._finding.close()
         await self._on_disk(self._outbox.close)
         self._disk.shutdown()
         self._log.info("gateway_stopped", queued=health.queued_batches)
@@ -184,10 +187,15 @@ class Gateway:
         made_ms = await self._on_disk(self._outbox.recall, "made_ms")
         self._judged = judged = self._clock.judge(made_ms - BACKWARD_MAX_MS)
         window = self._collector.take(self._edges.steady_ns(), judged.offset_ms)
+        await asyncio.gather(
+            self._keep(window, judged.quality), self._finding.take(window.owned, self._place, judged.quality)
+        )
+
+    async def _keep(self, window: Window, clock: Clock) -> None:
         if not window.sightings and not window.dropped and not await self._on_disk(self._outbox.owes):
             return
         try:
-            made = await self._on_disk(self._add, window, self._edges.wall_ms(), judged.quality)
+            made = await self._on_disk(self._add, window, self._edges.wall_ms(), clock)
         except OutboxFullError as error:
             self._counts["outbox_full"] += 1
             self._log.error("outbox_full", message=str(error))
@@ -198,7 +206,7 @@ class Gateway:
         self._tell_state()
         self._log.debug("window_taken", sightings=len(window.sightings), numbers=made)
 
-    def _add(self, window: Any, now_ms: int, clock: Clock) -> list[int]:
+    def _add(self, window: Window, now_ms: int, clock: Clock) -> list[int]:
         return self._outbox.add(window, now_ms=now_ms, clock=clock, place=self._place)
 
     def _look_where(self) -> Any:
@@ -352,4 +360,5 @@ class Gateway:
             link_trouble=self._link.trouble,
             clock=self._judged.quality.name.lower(),
             clock_reason=self._judged.reason,
+            finding=self._finding.health(),
         )

@@ -45,6 +45,8 @@ def _table(health: Health, mqtt_url: str, now_ms: int) -> Table:
         "dropped": _counts(health.dropped),
         "waiting for a receipt": f"{health.queued_batches} batches, {health.queued_bytes / 1e6:.1f} MB",
         "last receipt": _age(health.last_receipt_age_s),
+        "sealed reports": _reports(health),
+        "directory": _directory(health),
         "broker": f"{mqtt_url}, " + ("connected" if health.link_ready else health.link_trouble),
         "clock": f"{health.clock}, {health.clock_reason}",
         "runs for": _age((health.at_ms - health.started_at_ms) / 1000),
@@ -53,6 +55,18 @@ def _table(health: Health, mqtt_url: str, now_ms: int) -> Table:
     for name, value in rows.items():
         table.add_row(name, value)
     return table
+
+
+def _reports(health: Health) -> str:
+    finding = health.finding
+    told = f"{finding.reports_sealed} sealed, {finding.reports_waiting} wait, {finding.reports_uploaded} uploaded"
+    return f"{told}; dropped: {_counts(finding.reports_dropped)}"
+
+
+def _directory(health: Health) -> str:
+    finding = health.finding
+    size = f"{finding.directory_entries} identifiers of {finding.directory_days} days"
+    return f"{size}, {finding.directory_bytes / 1e6:.1f} MB, asked {_age(finding.directory_age_s)} ago"
 
 
 def _age(age_s: float | None) -> str:

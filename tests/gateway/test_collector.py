@@ -78,7 +78,6 @@ def test_two_addresses_in_one_millisecond_are_both_kept() -> None:
     [
         (b"short", -60, "frame_length"),
         (frame(1, network=0x02), -60, "foreign_network"),
-        (frame(1, FrameType.OWNED), -60, "owned"),
         (frame(1, FrameType.NEAR_OWNER), -60, "near_owner"),
         (frame(1, 0x77), -60, "frame_type"),
         (frame(1), -127, "no_rssi"),
@@ -213,7 +212,7 @@ ADVERTS = st.tuples(
 
 @given(st.lists(st.one_of(ADVERTS, st.none()), max_size=120), st.integers(1, 4))
 def test_nothing_is_lost_without_a_count(events: list[tuple[str, bytes | None, int, int] | None], room: int) -> None:
-    """adverts = those of all sightings + all that was dropped, over any number of windows; None takes a window."""
+    """adverts = those of sightings + of owned tags + all dropped, over any number of windows; None takes a window."""
     now, heard, counted = 0, 0, 0
     table, plain = collector(addresses_max=room), collector(addresses_max=room)
     ear = table.ear(lambda: now)
@@ -226,7 +225,10 @@ def test_nothing_is_lost_without_a_count(events: list[tuple[str, bytes | None, i
             assert seen.first_ms <= min(h.heard_ms for h in seen.frames)
             assert seen.last_ms == max(h.heard_ms for h in seen.frames)
             assert len({h.frame for h in seen.frames}) == len(seen.frames)
-        return sum(seen.adverts for seen in window.sightings) + sum(window.dropped.values())
+        for one in window.owned:
+            assert one.frame[2] == FrameType.OWNED
+        assert len({one.frame for one in window.owned}) == len(window.owned) <= window.owned_adverts
+        return sum(seen.adverts for seen in window.sightings) + sum(window.dropped.values()) + window.owned_adverts
 
     for event in events:
         if event is None:
@@ -238,6 +240,6 @@ def test_nothing_is_lost_without_a_count(events: list[tuple[str, bytes | None, i
         advert = Heard(address, {} if data is None else {SERVICE_UUID: data}, rssi)
         ear(advert, advert)
         plain.hear(address, data, rssi, now)
-        assert len(table._window) <= room
+        assert max(len(table._window), len(table._owned), len(table._present.since(0))) <= room
         assert table.adverts_total() == heard
     assert counted + take() == heard

@@ -27,13 +27,16 @@ def test_defaults_need_no_environment() -> None:
 def test_every_setting_is_read() -> None:
     values = {"DATA": "/d", "ADAPTER": "hci1", "CLOCK": "good: PTP", "WINDOW_S": "5", "SILENCE_S": "30",
               "ADDRESSES_MAX": "100", "OUTBOX_MAX_MB": "2", "LOG_FORMAT": "JSON", "LOG_LEVEL": "debug",
-              "METRICS_FILE": "/m"}  # fmt: skip
+              "METRICS_FILE": "/m", "CA_FILE": "/c", "DIRECTORY_POLL_S": "60", "DIRECTORY_MAX_MB": "3",
+              "REPORT_GAP_S": "0", "REPORTS_MAX_MB": "4"}  # fmt: skip
     assert set(values) == set(SETTINGS)
     settings = settings_from({PREFIX + name: value for name, value in values.items()})
     assert (settings.data, settings.adapter, settings.clock) == (Path("/d"), "hci1", ClockSetting(Clock.GOOD, "PTP"))
     assert (settings.window_s, settings.silence_s, settings.addresses_max) == (5, 30, 100)
     assert (settings.outbox_max_bytes, settings.log_format, settings.log_level) == (2_000_000, "json", "debug")
-    assert settings.metrics_file == Path("/m")
+    assert (settings.metrics_file, settings.ca_file) == (Path("/m"), Path("/c"))
+    assert (settings.directory_poll_s, settings.directory_max_bytes) == (60, 3_000_000)
+    assert (settings.report_gap_s, settings.reports_max_bytes) == (0, 4_000_000)
 
 
 def test_an_unknown_setting_is_an_error_with_the_nearest_name() -> None:

@@ -228,6 +228,7 @@ class Gateway:
         judged = self._clock.judge(self._outbox.recall("made_ms") - BACKWARD_MAX_MS)
         window = self._collector.take(self.steady_ns(), judged.offset_ms)
         taken = sum(seen.adverts for seen in window.sightings) + sum(window.dropped.values())
+        taken += window.owned_adverts
         self._taken_adverts += taken
         self.accounted_adverts += taken
         if not window.sightings and not window.dropped and not self._outbox.owes():
