@@ -116,7 +116,7 @@ def store_year(engine: Engine, total: int) -> None:
             with db.transaction(engine) as tx:
                 _store_set(tx, gateway_no, on, stored, serials[start : start + size], moments[start : start + size])
             stored += BATCHES_AT_ONCE
-    keep_house(engine, RETENTION, NOW, time.sleep, lambda *_: None)
+    keep_house(engine, RETENTION, NOW, time.sleep, lambda *_: None, reports_kept=RETENTION)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as alone:
         alone.execute(text("vacuum (analyze)"))  # what autovacuum would have done in the course of the year
 

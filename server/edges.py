@@ -194,7 +194,10 @@ class Edges:
     def _keep_house(self) -> None:
         retention = timedelta(days=self._house.settings.retention_days)
         try:
-            done = keep_house(self._keepers, retention, self._house.clock(), time.sleep, lambda *_: None)
+            done = keep_house(
+                self._keepers, retention, self._house.clock(), time.sleep, lambda *_: None,
+                reports_kept=timedelta(days=self._house.settings.private_reports_days),
+            )  # fmt: skip
         except KeptAlreadyError:
             return  # another web process does, or somebody at the command line
         for what, count in done.items():

@@ -42,7 +42,8 @@ def run(
         return
     with database() as (engine, told), _refusals(), _progress() as tell:
         retention = timedelta(days=told.retention_days)
-        done = housekeeping.keep_house(engine, retention, wiring.clock(), time.sleep, tell)
+        reports = timedelta(days=told.private_reports_days)
+        done = housekeeping.keep_house(engine, retention, wiring.clock(), time.sleep, tell, reports_kept=reports)
     show(("what", "count"), list(done.items()), as_json)
 
 

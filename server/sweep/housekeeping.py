@@ -18,6 +18,7 @@ from server.store import merging, partitions, pruning
 from server.store.db import transaction
 from server.store.locking import Wait
 from server.store.partitions import Partition
+from server.sweep.private import sweep_private
 from server.sweep.retention import sweep_old
 
 # Any number that only we use: whoever holds this lock is keeping house.
@@ -59,8 +60,10 @@ def plan(tx: Connection, retention: timedelta, now: datetime) -> Plan:
     )
 
 
-def keep_house(engine: Engine, retention: timedelta, now: datetime, wait: Wait, tell: Tell) -> dict[str, int]:
-    """Does all that is to be done; returns how many of each kind.
+def keep_house(
+    engine: Engine, retention: timedelta, now: datetime, wait: Wait, tell: Tell, *, reports_kept: timedelta
+) -> dict[str, int]:
+    """Does all that is to be done; returns how many of each kind. `reports_kept`: how long sealed reports are.
 
     Needs two connections at a time. Raises KeptAlreadyError, BusyError (the table could not be had; another time).
     """
@@ -71,6 +74,7 @@ def keep_house(engine: Engine, retention: timedelta, now: datetime, wait: Wait, 
         done = {"partitions dropped": 0, "sightings erased": 0, "months merged": 0}
         # First, because it waits for nobody: whoever holds the table of sightings for days must not keep these.
         done |= sweep_old(engine, retention, now)
+        done |= sweep_private(engine, reports_kept, retention, now)
         for part in todo.drop:
             pruning.drop(engine, part, wait)
             done["partitions dropped"] += 1

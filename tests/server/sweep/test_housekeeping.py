@@ -23,6 +23,7 @@ from wire.receipt import OutcomeKind
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 RETENTION = timedelta(days=100)
+REPORTS_KEPT = timedelta(days=7)
 SEPTEMBER = partitions.month(date(2026, 9, 1))
 DAY = timedelta(days=1)
 
@@ -55,7 +56,8 @@ def names(engine: Engine) -> list[str]:
 
 
 def keep(engine: Engine, now: datetime = NOW, told: list[str] | None = None) -> dict[str, int]:
-    return keep_house(engine, RETENTION, now, time.sleep, lambda what, *_: None if told is None else told.append(what))
+    say = (lambda *_: None) if told is None else (lambda what, *_: told.append(what))
+    return keep_house(engine, RETENTION, now, time.sleep, say, reports_kept=REPORTS_KEPT)
 
 
 def days_of(month: Partition, days: Iterable[int]) -> list[datetime]:
@@ -103,7 +105,7 @@ def test_erasing_that_was_interrupted_goes_on(engine: Engine, monkeypatch: pytes
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        keep_house(engine, RETENTION, NOW, time.sleep, stop)
+        keep_house(engine, RETENTION, NOW, time.sleep, stop, reports_kept=REPORTS_KEPT)
     with transaction(engine) as tx:
         assert [part.name for part in plan(tx, RETENTION, NOW).erase] == ["sightings_2026_08"]
     keep(engine)
