@@ -18,9 +18,11 @@ from prometheus_client import Counter, Histogram
 from server import figures
 from server.carriers import easypost
 from server.carriers.polling import Poller
+from server.commands.board import Board
 from server.commands.carrier import GatewayCarrier
 from server.commands.link import Link
 from server.commands.registry import Registry
+from server.commands.relay import GatewayRelays
 from server.notify.deliver import Doors, deliver_due
 from server.notify.mail import Mailer
 from server.notify.probe import look
@@ -110,7 +112,7 @@ class Every:
 
 
 class Edges:
-    """All of them, around one house. Sets `house.carrier` if there is a broker."""
+    """All of them, around one house. Sets `house.carrier` and `house.relays` if there is a broker."""
 
     def __init__(self, house: House) -> None:
         settings, log = house.settings, structlog.get_logger("edges")
@@ -124,12 +126,14 @@ class Edges:
             Sender(lambda: _push_key(house), push.contact(settings), house.dice),
         )
         self._registry = Registry(house)
-        self._link = self._carrier = None
+        self._link = self._board = self._carrier = self._relays = None
         if settings.mqtt_url:
             client_id = f"hearsight-web-{house.dice(4).hex()}"
             self._link = Link(settings.mqtt_url, client_id, log=log.warning, ca_file=settings.mqtt_ca_file)
-            self._carrier = _carrier(house, self._registry, self._link, log)
-            house.carrier = self._carrier
+            self._board = _board(house, self._registry, self._link)
+            self._carrier = GatewayCarrier(self._registry, self._board, clock=house.clock, log=log.info)
+            self._relays = GatewayRelays(self._registry, self._board, dice=house.dice, clock=house.clock)
+            house.carrier, house.relays = self._carrier, self._relays
         # Parcel carriers: their webhooks need the adapter, their rounds too.
         asked = easypost.EasyPost(settings.easypost_url, settings.easypost_key, settings.easypost_webhook_secret)
         house.parcel_carriers[easypost.VENDOR] = asked
@@ -161,12 +165,13 @@ class Edges:
         ]
         if mailer is not None:
             self._rounds.append(Every("probes", PROBES_EVERY_S, lambda: probe_mail(house, mailer), log))
-        if self._carrier is not None:
+        if self._carrier is not None and self._relays is not None:
             self._rounds.append(Every("carryings", CARRYINGS_EVERY_S, self._carrier.expire, log))
+            self._rounds.append(Every("relays", CARRYINGS_EVERY_S, self._relays.expire, log))
 
     def start(self) -> None:
-        if self._link is not None and self._carrier is not None:
-            self._link.start(on_state=self._registry.on_state, on_answer=self._carrier.on_answer)
+        if self._link is not None and self._board is not None:
+            self._link.start(on_state=self._registry.on_state, on_answer=self._board.on_answer)
         for each in self._rounds:
             each.start()
 
@@ -222,7 +227,7 @@ def _count_remedies(done: dict[str, int]) -> None:
         REMEDIES.labels(what).inc(count)
 
 
-def _carrier(house: House, registry: Registry, link: Link, log: Any) -> GatewayCarrier:
+def _board(house: House, registry: Registry, link: Link) -> Board:
     with house.work() as (tx, now):
         server_key = keys.server_key(tx, house.vault, now)
-    return GatewayCarrier(registry, link.send, server_key, dice=house.dice, clock=house.clock, log=log.info)
+    return Board(registry.gateway_key, link.send, server_key, dice=house.dice, clock=house.clock)

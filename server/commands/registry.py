@@ -1,4 +1,4 @@
-"""What the carrier asks of the rest of the house: which gateway can carry, whose key it has, and the claim's desk."""
+"""What carrier and relays ask of the rest of the house: which gateway can carry, whose key it has, the claim's desk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from prometheus_client import Counter
 from sqlalchemy import Connection
 
-from server.service import claims, gateway_health
+from server.refusal import Refusal
+from server.service import claim_desk, claims, gateway_health, relaying
 from server.service.accounts import caller
 from server.service.claim_desk import Desk
 from server.service.house import House
@@ -36,7 +37,7 @@ def able(tx: Connection, gateway: str, now: datetime) -> bool:
 
 
 class Registry:
-    """Implements `carrier.Claims` on the house's database and claim memory."""
+    """Implements `carrier.Claims` and `relay.Near` on the house's database and claim memory."""
 
     def __init__(self, house: House) -> None:
         self._house = house
@@ -56,18 +57,33 @@ class Registry:
         self._house.claims.end_carrying(claim_id)
 
     def choose_gateway(self, claim_id: str, wanted: str | None) -> str:
+        """Refusals as for `gateway_near`."""
+        with self._house.work() as (tx, _now):
+            serial = _claim(tx, claim_id).serial
+        return self.gateway_near(serial, wanted)
+
+    def gateway_near(self, serial: int, wanted: str | None) -> str:
         """Refusals: gateway_unreachable, tag_not_heard (nobody heard the tag lately and no gateway was named)."""
         with self._house.work() as (tx, now):
             if wanted is not None:
                 choice = [wanted]
             else:
-                choice = list(gateway_states.hearers(tx, _claim(tx, claim_id).serial, now - HEARD_RECENTLY))
+                choice = list(gateway_states.hearers(tx, serial, now - HEARD_RECENTLY))
                 if not choice:
-                    raise refuse("tag_not_heard", reference=claim_id)
+                    raise refuse("tag_not_heard", reference=str(serial))
             for gateway in choice:
                 if able(tx, gateway, now):
                     return gateway
-        raise refuse("gateway_unreachable", reference=claim_id)
+        raise refuse("gateway_unreachable", reference=str(serial))
+
+    def visible(self, serial: int, frames: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        network_id = self._house.settings.network_id
+        with self._house.work() as (tx, _now):
+            try:
+                opening = claim_desk.frame_keys(tx, self._house.vault, serial, network_id)
+            except Refusal:
+                opening = None  # its lot's keys are not here: no provenance frame can be told to be its
+            return relaying.visible(tx, serial, frames, opening, network_id)
 
     def gateway_key(self, gateway: str) -> Ed25519PublicKey | None:
         with self._house.work() as (tx, _now):

@@ -36,6 +36,7 @@ class Empty(StrEnum):
     NO_GOOD_CLOCK = "no_good_clock"
     NO_PLACE = "no_place"
     NOTHING_THEN = "nothing_then"
+    PRIVATE = "private"
 
 
 REASON = {
@@ -45,6 +46,7 @@ REASON = {
     Empty.NO_GOOD_CLOCK: "Heard only by receivers whose clock cannot be trusted.",
     Empty.NO_PLACE: "Heard, by receivers that do not know where they are.",
     Empty.NOTHING_THEN: "Nothing was heard in that time.",
+    Empty.PRIVATE: "Only your keys open where it is.",
 }
 
 

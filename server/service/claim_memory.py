@@ -1,7 +1,8 @@
-"""The codes from boxes that are being claimed just now: in memory only, for a quarter of an hour, then gone.
+"""The claims under way, and the codes of managed ones: in memory only, for a quarter of an hour, then gone.
 
-K_claim is never written anywhere: the database holds its hash. A restart of the server forgets every code, and the
-owner types it again. What happened to a claim since then is kept beside it, so that the owner can watch.
+K_claim is never written anywhere: the database holds its hash, and of a private claim it does not even come here. A
+restart of the server forgets every claim, and the owner begins again. What happened to a claim since then is kept
+beside it, so that the owner can watch.
 """
 
 from __future__ import annotations
@@ -30,38 +31,58 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    k_claim: bytes = field(repr=False)
+    k_claim: bytes = field(repr=False)  # empty: private
     expires_at: datetime
+    private: bool
+    over: bool = False
     steps: tuple[Step, ...] = ()
     carrying: bool = False
 
 
 class ClaimMemory:
-    """K_claim of every claim under way, each until its moment of expiry; the oldest goes if there are too many."""
+    """Every claim under way, each until its moment of expiry; the oldest goes if there are too many."""
 
     def __init__(self, limit: int = CLAIMS_MAX) -> None:
         self._limit = limit
         self._held: OrderedDict[str, _Held] = OrderedDict()
         self._lock = threading.RLock()
 
-    def hold(self, claim: str, k_claim: bytes, expires_at: datetime, now: datetime) -> None:
-        """Keep the key of a claim until `expires_at`."""
+    def hold(self, claim: str, k_claim: bytes | None, expires_at: datetime, now: datetime) -> None:
+        """Keep a claim until `expires_at`, with its key; without one it is private."""
         with self._lock:
             for old in [name for name, held in self._held.items() if held.expires_at <= now]:
                 del self._held[old]
             while len(self._held) >= self._limit:
                 self._held.popitem(last=False)
-            self._held[claim] = _Held(k_claim, expires_at)
+            self._held[claim] = _Held(k_claim or b"", expires_at, k_claim is None)
 
     def key(self, claim: str, now: datetime) -> bytes:
-        """The key of a claim under way. Refusals: claim_expired."""
-        return self._living(claim, now).k_claim
+        """The key of a managed claim under way. Refusals: claim_expired, claim_kind."""
+        held = self._living(claim, now)
+        if held.private:
+            raise refuse("claim_kind", reference=claim)
+        return held.k_claim
 
-    def holds(self, claim: str, now: datetime) -> bool:
-        """Whether a claim is still under way here: after its end, or a restart, the code must be typed again."""
+    def must_live(self, claim: str, now: datetime) -> None:
+        """A claim of either kind that is under way. Refusals: claim_expired."""
+        self._living(claim, now)
+
+    def must_be_private(self, claim: str, now: datetime) -> None:
+        """A private claim that is under way. Refusals: claim_expired, claim_kind."""
+        if not self._living(claim, now).private:
+            raise refuse("claim_kind", reference=claim)
+
+    def private(self, claim: str) -> bool | None:
+        """Which kind a claim is of, also after its end; None once it is forgotten."""
         with self._lock:
             held = self._held.get(claim)
-        return held is not None and held.expires_at > now and bool(held.k_claim)
+        return held.private if held else None
+
+    def holds(self, claim: str, now: datetime, *, private: bool = False) -> bool:
+        """Whether a claim of this kind is under way: after its end, or a restart, it is begun again."""
+        with self._lock:
+            held = self._held.get(claim)
+        return held is not None and held.expires_at > now and not held.over and held.private is private
 
     def note(self, claim: str, step: str, text: str, now: datetime) -> None:
         """Remember what happened; the same again only renews its moment. Of a forgotten claim nothing is noted."""
@@ -80,6 +101,7 @@ class ClaimMemory:
     def begin_carrying(self, claim: str, now: datetime) -> None:
         """One carrier at a time. Refusals: claim_expired, carry_busy."""
         with self._lock:
+            self.key(claim, now)  # only a managed claim is carried: for a private one the client speaks itself
             held = self._living(claim, now)
             if held.carrying:
                 raise refuse("carry_busy", reference=claim)
@@ -95,7 +117,7 @@ class ClaimMemory:
         """Drop the key of a claim; its steps stay until they expire."""
         with self._lock:
             if claim in self._held:
-                self._held[claim] = replace(self._held[claim], k_claim=b"")
+                self._held[claim] = replace(self._held[claim], k_claim=b"", over=True)
 
     def __len__(self) -> int:
         return len(self._held)
@@ -103,6 +125,6 @@ class ClaimMemory:
     def _living(self, claim: str, now: datetime) -> _Held:
         with self._lock:
             held = self._held.get(claim)
-        if held is None or held.expires_at <= now or not held.k_claim:
+        if held is None or held.expires_at <= now or held.over:
             raise refuse("claim_expired", reference=claim)
         return held

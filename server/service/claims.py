@@ -2,6 +2,7 @@
 
 The four steps (code, candidates, nonce, answer) are the same over HTTPS and over a gateway's commands. The code alone
 owns nothing and blocks nobody; the first valid receipt wins. A carrier sees nonces, MACs and answers, never the code.
+What is different in a private claim, whose code stays with the owner's client, is in `private_claims`.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection
 
 from server.rules.facts import ActKind
-from server.service import receipts
+from server.service import owning, receipts
 from server.service.caller import Caller
+from server.service.choice import MANAGED_MEANS, PRIVATE_MEANS
 from server.service.claim_memory import ClaimMemory, Step
 from server.service.receipts import Activated, OwnerProof
 from server.service.refusals import WORDS, refuse
 from server.store import acts, ownership, units, weighings
 from server.store.acts import NewAct
 from server.store.orders import numbers_of_serials
-from server.store.ownership import Challenge, Claim
+from server.store.ownership import Challenge, Claim, Owned
 from wire.activation import CHALLENGE_LEN, CHALLENGE_LIFETIME_S, activation_data
 from wire.claim_code import decode_claim_code
 from wire.command import MAX_CANDIDATES
@@ -50,7 +52,9 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClaimView:
-    """A claim as its account sees it. `already_yours`: the tag was this account's before."""
+    """A claim as its account sees it. `already_yours`: the tag was this account's before. `…_means`: what follows
+    from each of the two kinds, in a sentence for whoever chooses.
+    """
 
     claim_id: str
     serial: int
@@ -60,6 +64,18 @@ class ClaimView:
     expires_at: datetime
     steps: tuple[Step, ...]
     receipt: Activated | None = None
+    private: bool = False
+    managed_means: str = MANAGED_MEANS
+    private_means: str = PRIVATE_MEANS
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the tag is to be told next: to sign a `challenge`, or by the server's `release` to forget somebody."""
+
+    challenge: bytes | None
+    release: bytes | None
+    owner_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +118,23 @@ def start(
         k_claim = decode_claim_code(code)
     except WireError as error:
         raise refuse(error.code) from None
-    unit = units.by_claim_hash(tx, claim_hash(k_claim))
+    return opened(tx, memory, dice, who, claim_hash(k_claim), k_claim, now)
+
+
+def opened(
+    tx: Connection,
+    memory: ClaimMemory,
+    dice: Callable[[int], bytes],
+    who: Caller,
+    hashed: bytes,
+    k_claim: bytes | None,
+    now: datetime,
+) -> Claim:
+    """A claim of the tag whose code has this hash; without the code itself it is a private one.
+
+    Refusals: code_unknown, claim_taken, too_many_claims.
+    """
+    unit = units.by_claim_hash(tx, hashed)
     if unit is None:
         raise refuse("code_unknown")
     owned = ownership.living(tx, unit.serial)
@@ -110,7 +142,7 @@ def start(
         raise refuse("claim_taken", reference=str(unit.serial))
     living = ownership.living_claims(tx, who.account_no, now)
     for claim in living:
-        if claim.serial == unit.serial and memory.holds(claim.claim, now):
+        if claim.serial == unit.serial and memory.holds(claim.claim, now, private=k_claim is None):
             return claim
     if len(living) >= CLAIMS_AT_ONCE:
         raise refuse("too_many_claims")
@@ -143,19 +175,35 @@ def view(tx: Connection, memory: ClaimMemory, claim: Claim, now: datetime) -> Cl
     state = State.ACTIVATED if receipt else State.PENDING if waiting else State.EXPIRED
     owned = ownership.living(tx, claim.serial)
     before = owned is not None and owned.account_no == claim.account_no and owned.since < claim.made_at
-    return ClaimView(claim.claim, claim.serial, unit.model, state, before, claim.expires_at, steps, receipt)
+    private = memory.private(claim.claim)
+    if private is None:  # forgotten: then what came of it says
+        private = owned is not None and owned.private and owned.account_no == claim.account_no and receipt is not None
+    return ClaimView(claim.claim, claim.serial, unit.model, state, before, claim.expires_at, steps, receipt, private)
 
 
-def choose(memory: ClaimMemory, claim: Claim, frames: Sequence[bytes], keys: FrameKeys, now: datetime) -> int:
-    """Step 2: which of the frames that a carrier hears is the tag's. Refusals: claim_expired, tag_not_heard."""
-    memory.key(claim.claim, now)
+def choose(
+    memory: ClaimMemory,
+    claim: Claim,
+    frames: Sequence[bytes],
+    keys: FrameKeys,
+    now: datetime,
+    likely: int | None = None,
+) -> int:
+    """Step 2: which of the frames that a carrier hears is the tag's; `likely`: if none is its provenance frame.
+
+    Refusals: claim_expired, tag_not_heard.
+    """
+    memory.must_live(claim.claim, now)
     for index, frame in enumerate(frames[:MAX_CANDIDATES]):
         try:
             if decode_p(frame, keys.k_lot, keys.k_factory, keys.network_id).serial == claim.serial:
-                memory.note(claim.claim, "heard", "The tag is heard. Press its button now.", now)
-                return index
+                likely = index
+                break
         except WireError:
             continue  # a neighbour's tag, or a stranger's
+    if likely is not None:
+        memory.note(claim.claim, "heard", "The tag is heard. Press its button now.", now)
+        return likely
     failed(memory, claim.claim, "tag_not_heard", now)
     raise refuse("tag_not_heard", reference=claim.claim)
 
@@ -174,9 +222,34 @@ def ready_write(
 ) -> ReadyWrite:
     """Step 3: the write for this nonce. A tag that still holds a former owner is first told to forget them.
 
-    Refusals: claim_expired, claim_taken, owner_key_invalid, too_many_claims, bad_request.
+    Refusals: claim_expired, claim_kind, claim_taken, owner_key_invalid, too_many_claims, bad_request.
     """
     k_claim = memory.key(claim.claim, now)
+    asked = ask(tx, memory, dice, claim, nonce, owner_public_key, server_key, now, cleared=cleared)
+    if asked.release is not None:
+        data = bytes((ClearProof.RELEASE,)) + asked.release
+        return ReadyWrite("clear", _message(k_claim, nonce, Op.CLEAR, data), None)
+    assert asked.challenge is not None, "one of the two"
+    data = activation_data(asked.challenge, asked.owner_hash)
+    return ReadyWrite("activate", _message(k_claim, nonce, Op.ACTIVATE, data), asked.challenge)
+
+
+def ask(
+    tx: Connection,
+    memory: ClaimMemory,
+    dice: Callable[[int], bytes],
+    claim: Claim,
+    nonce: bytes,
+    owner_public_key: bytes,
+    server_key: Ed25519PrivateKey,
+    now: datetime,
+    *,
+    cleared: bool,
+) -> Asked:
+    """The challenge for this owner's key, or a release under this nonce if the tag still holds another owner.
+
+    Refusals: claim_taken, owner_key_invalid, too_many_claims, bad_request.
+    """
     if len(nonce) != NONCE_LEN:
         raise refuse("bad_request", detail=f"a nonce has {NONCE_LEN} bytes")
     if len(owner_public_key) != 32:
@@ -185,10 +258,11 @@ def ready_write(
     last = ownership.last(tx, claim.serial)
     if last is not None and last.until is None and last.account_no != claim.account_no:
         raise refuse("claim_taken", reference=claim.claim)
-    if last is not None and last.owner_hash != hashed and not cleared:
-        signature = server_key.sign(release_message(claim.serial, nonce))
+    # A tag that was private keeps its identifiers through an activation: only forgetting makes it managed.
+    to_managed = last is not None and last.private and not memory.private(claim.claim)
+    if last is not None and (last.owner_hash != hashed or to_managed) and not cleared:
         memory.note(claim.claim, "clearing", "The tag forgets its former owner.", now)
-        return ReadyWrite("clear", _message(k_claim, nonce, Op.CLEAR, bytes((ClearProof.RELEASE,)) + signature), None)
+        return Asked(None, server_key.sign(release_message(claim.serial, nonce)), hashed)
     if ownership.count_challenges(tx, claim.claim) >= CHALLENGES_MAX:
         raise refuse("too_many_claims")
     challenge = dice(CHALLENGE_LEN)
@@ -196,15 +270,16 @@ def ready_write(
         tx, Challenge(challenge, claim.claim, hashed, owner_public_key, now, now + LIFETIME, None)
     )  # fmt: skip
     memory.note(claim.claim, "asked", "The tag is asked to sign.", now)
-    return ReadyWrite("activate", _message(k_claim, nonce, Op.ACTIVATE, activation_data(challenge, hashed)), challenge)
+    return Asked(challenge, None, hashed)
 
 
 def settle(
     tx: Connection, memory: ClaimMemory, claim: Claim, answer: bytes, proof: OwnerProof, actor: str, now: datetime
 ) -> Activated:  # fmt: skip
-    """Step 4: the tag's answer. Valid, it begins ownership; the same answer again gives the stored result.
+    """Step 4: the tag's answer. Valid, it begins ownership, of the kind that the claim is of; the same answer again
+    gives the stored result. One's own tag claimed anew changes its kind.
 
-    Refusals: receipt_invalid, challenge_old, owner_key_invalid, claim_taken.
+    Refusals: receipt_invalid, challenge_old, owner_key_invalid, claim_taken, claim_expired.
     """
     ownership.lock_unit(tx, claim.serial)
     stored = receipts.of_answer(tx, claim, answer)
@@ -214,10 +289,16 @@ def settle(
     owned = ownership.living(tx, claim.serial)
     if owned is not None and owned.account_no != claim.account_no:
         raise refuse("claim_taken", reference=claim.claim)
+    private = memory.private(claim.claim)
+    if private is None:  # a restart forgot of which kind it is, and to guess would make a private tag a managed one
+        raise refuse("claim_expired", reference=claim.claim)
     activated = receipts.keep(tx, claim, challenge, answer, stated, actor, now)
-    if owned is None:
+    if owned is None or _begins_anew(owned, stated.owner_hash, private):
+        name = owned.name if owned else f"Tag {claim.serial}"
+        if owned is not None:
+            owning.end_stretch(tx, owned, now)
         begun = ownership.begin(
-            tx, claim.serial, claim.account_no, f"Tag {claim.serial}", stated.owner_hash, activated.act, now
+            tx, claim.serial, claim.account_no, name, stated.owner_hash, activated.act, now, private=private
         )
         if not begun:
             raise refuse("claim_taken", reference=claim.claim)
@@ -227,6 +308,11 @@ def settle(
     memory.note(claim.claim, "activated", "The tag has signed. It is yours.", now)
     memory.forget(claim.claim)
     return activated
+
+
+def _begins_anew(owned: Owned, owner_hash: bytes, private: bool) -> bool:
+    """Whether a claim of one's own tag ends the present stretch: another kind, or other private keys than before."""
+    return owned.private is not private or (private and owned.owner_hash != owner_hash)
 
 
 def failed(memory: ClaimMemory, claim_id: str, code: str, now: datetime) -> None:

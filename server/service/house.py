@@ -15,6 +15,7 @@ from server.service.carrier_port import CarrierPort
 from server.service.claim_memory import ClaimMemory
 from server.service.claims import Carrier
 from server.service.directory import Directories
+from server.service.relaying import Relays
 from server.service.report_quotas import ReportQuotas
 from server.settings import Settings
 from server.store.crypto import Vault
@@ -23,8 +24,8 @@ from server.store.db import transaction
 
 @dataclass(slots=True)
 class House:
-    """Database, secrets, clock and dice of one process. `carrier` is set by whoever holds the line to the gateways,
-    `parcel_carriers` by whoever knows their adapters."""
+    """Database, secrets, clock and dice of one process. `carrier` and `relays` are set by whoever holds the line to the
+    gateways, `parcel_carriers` by whoever knows their adapters."""
 
     settings: Settings
     engine: Engine
@@ -35,6 +36,7 @@ class House:
     passwords: Passwords = field(default_factory=Passwords)
     claims: ClaimMemory = field(default_factory=ClaimMemory)
     carrier: Carrier | None = None
+    relays: Relays | None = None
     parcel_carriers: dict[str, CarrierPort] = field(default_factory=dict)  # by vendor, as they stand in addresses
     directories: Directories = field(default_factory=Directories)
     report_quotas: ReportQuotas = field(init=False)

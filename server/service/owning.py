@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from server.rules.facts import ActKind
 from server.service.caller import Caller
 from server.service.refusals import refuse
-from server.store import acts, lost, ownership, transfers, weighings
+from server.store import acts, day_key_uploads, lost, ownership, transfers, weighings
 from server.store.acts import NewAct
 from server.store.lost import NewNotice
 from server.store.orders import numbers_of_serials
@@ -98,14 +98,21 @@ def accept(tx: Connection, who: Caller, transfer_id: str, now: datetime) -> int:
     act = _note(tx, ActKind.TRANSFERRED, who, who.account_no, asked.serial, now)
     # The tag still holds the former owner's hash: only a new activation changes that.
     name = f"Tag {asked.serial}"
-    begun = ownership.begin(tx, asked.serial, who.account_no, name, living.owner_hash, act, now)
+    # One that was private stays so, without keys: nobody reads it until it is claimed with the code from its box.
+    begun = ownership.begin(tx, asked.serial, who.account_no, name, living.owner_hash, act, now, private=living.private)
     assert begun, "the former ownership ended in this transaction"
     return asked.serial
 
 
-def _end(tx: Connection, living: Owned, now: datetime) -> None:
+def end_stretch(tx: Connection, living: Owned, now: datetime) -> None:
+    """A stretch of ownership is over: its offers too, and from today on its days."""
     ownership.end(tx, living.no, now)
     transfers.end_all(tx, living.no, now)
+    day_key_uploads.end(tx, living.no, day_key_uploads.day_of(now))
+
+
+def _end(tx: Connection, living: Owned, now: datetime) -> None:
+    end_stretch(tx, living, now)
     lost.end(tx, living.serial, now)
 
 

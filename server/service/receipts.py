@@ -37,7 +37,7 @@ class Activated:
 class OwnerProof:
     """A client with its own key signs the challenge too; for the key that the server keeps there is nothing to show."""
 
-    custodial_key: bytes  # the public half of the account's key here
+    custodial_key: bytes  # the public half of the account's key here; empty: it does not count
     signature: bytes | None = None
 
 

@@ -161,7 +161,38 @@ WORDS: Final[Mapping[str, Words]] = {
     "gateway_unreachable": Words(
         _L, "No gateway can carry this just now.", "Try again, or use `python -m gateway activate`."
     ),
-    "carry_busy": Words(_C, "This claim is being carried already.", "Wait for its end: it takes a minute at most."),
+    "carry_busy": Words(
+        _C, "This is carried already, or the gateway speaks with another tag.", "Wait a minute, then try again."
+    ),
+    # Private finding: claims, relays, days, households
+    "claim_kind": Words(
+        _C,
+        "This step belongs to the other kind of claim.",
+        "Begin again with the code (managed) or its hash (private).",
+    ),
+    "private": Words(
+        _C, "This tag is private: our server has no places of it.", "Look with your own client: python -m owner locate."
+    ),
+    "not_private": Words(_C, "This tag is managed.", "Claim it privately first, with the code from its box."),
+    "day_key_range": Words(_I, "These days cannot be taken: {detail}.", "Send the days that your client derives."),
+    "day_key_invalid": Words(_I, "The key of day {day} is none that can be sealed to.", "Derive it from the secret."),
+    "day_key_conflict": Words(
+        _C, "Another key stands for one of these days.", "Send the keys of this tag's own secret, or later days."
+    ),
+    "relay_unknown": Words(_N, "There is no such line of yours, or no longer.", "Open another one."),
+    "relay_full": Words(_L, "Too many people speak with their tags just now.", "Try again in a minute."),
+    "gateway_needed": Words(
+        _I, "Nobody but you can tell where a private tag is.", "Name the gateway beside you, or use your own laptop."
+    ),
+    "not_reachable": Words(
+        _C, "The tag was heard, but does not answer.", "Hold it nearer to the gateway, and try again."
+    ),
+    "household_key_invalid": Words(_I, "This is no X25519 public key.", "Send the 32 bytes that your client made."),
+    "household_key_unknown": Words(
+        _N, "No account with this address has made a household key.", "Ask them to sign in and make one."
+    ),
+    "household_unknown": Words(_N, "This tag is not shared with them.", "See with whom it is shared."),
+    "household_limit": Words(_C, "The tag is shared with {limit} people already.", "Stop sharing it with somebody."),
     # Owning
     "transfer_unknown": Words(_N, "There is no such transfer to you.", "Ask the owner to start it again."),
     "transfer_to_self": Words(_I, "The tag is yours already.", "Name another account's e-mail address."),

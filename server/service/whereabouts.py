@@ -1,41 +1,41 @@
 """The owner's answer: where is my tag and since when, with both clocks, its accuracy, and a reason when there is none.
 
 Only the present owner asks here, and only about the time since the tag became theirs: whoever had it before keeps
-their past to themselves.
+their past to themselves. Of a private tag it is told that it was heard; no place of it is read.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 from sqlalchemy import Connection
 
 from server.rules.facts import Heard
 from server.rules.policy import Policy
-from server.rules.position import REASON, Age, Empty, Fix, WhereIs, where_is
+from server.rules.position import REASON, Age, Empty, Fix, WhereIs, age_of, where_is
 from server.service import ingest_health, owning, receipts
 from server.service.caller import Caller
+from server.service.choice import MANAGED_NOTE, NO_KEYS, PRIVATE_NOTE
 from server.service.ingest_health import Late
 from server.service.receipts import Activated
 from server.service.refusals import refuse
-from server.store import coverage, lost, ownership, sightings, units
+from server.store import coverage, day_key_uploads, day_keys, lost, ownership, sightings, units
 from server.store.lost import LostMark
 from server.store.ownership import Owned
 from server.store.sightings import Hearing
 from wire.batch import Clock
 from wire.frames import Status
 
-# Said beside every place: in this version the server can read it.
-MANAGED_NOTE: Final = (
-    "This tag is managed: our server can read its places. We show them to you only; support and search never see them."
-)
 # Said of the time since it is the caller's, when others heard it before.
 NOT_YET: Final = "Not heard yet since it is yours. Its place stands here as soon as a receiver hears it."
 # A day picker needs a day and a report a month; more is an export, not a page.
 HISTORY_MAX: Final = timedelta(days=31)
+# The next year of a private tag's keys is due this long before the last one ends, as its owner's client has it.
+_RENEW_BEFORE: Final = timedelta(days=30)
 BATTERY: Final = ("full", "medium", "low", "critical")
 # "No receiver reported" is said of the last day; what was before does not explain an empty page of today.
 _COVERAGE_LOOK: Final = timedelta(days=1)
@@ -97,6 +97,10 @@ class TagAnswer:
     """Where a tag is, as its owner reads it. `last` None: `empty` says why. `heard_at` counts also without a place.
 
     `late`: reports are on their way to us for longer than usual, so that silence is ours and not the tag's.
+
+    `private`: only the owner's keys open where it is, so that `last`, `here_since` and `battery` stay empty, and
+    `owned_since` is since when it is. `keys_until`: the last UTC day whose key we have, `renew_from`: from when on the
+    next year's are due.
     """
 
     serial: int
@@ -115,6 +119,9 @@ class TagAnswer:
     late: Late | None
     managed: bool = True
     managed_note: str = MANAGED_NOTE
+    private: bool = False
+    keys_until: date | None = None
+    renew_from: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +145,22 @@ class TagHistory:
 def tags(tx: Connection, who: Caller, policy: Policy, now: datetime) -> tuple[TagAnswer, ...]:
     """Every tag of the caller, by name."""
     mine = ownership.of_account(tx, who.account_no)
-    serials = [each.serial for each in mine]
+    serials = [each.serial for each in mine if not each.private]
     rows: dict[int, list[Heard]] = {serial: [] for serial in serials}
-    since = min((each.since for each in mine), default=now) - sightings.LOOK_BACK
+    since = min((each.since for each in mine if not each.private), default=now) - sightings.LOOK_BACK
     for row in sightings.heard(tx, serials, since):
         rows[row.serial].append(row)
     newest = sightings.last_heard(tx, serials)
-    missed = {mark.serial: mark for mark in lost.living_among(tx, serials)}
+    missed = {mark.serial: mark for mark in lost.living_among(tx, [each.serial for each in mine])}
+    sealed = _sealed(tx, [each for each in mine if each.private])
     up = coverage.any_up(tx, now - _COVERAGE_LOOK, now)
     late = ingest_health.late(tx)
     return tuple(
-        _answer(tx, each, rows[each.serial], newest.get(each.serial), missed.get(each.serial), up, late, policy, now)
+        _private(tx, each, sealed[each.no], missed.get(each.serial), policy, now)
+        if each.private
+        else _answer(
+            tx, each, rows[each.serial], newest.get(each.serial), missed.get(each.serial), up, late, policy, now
+        )
         for each in mine
     )
 
@@ -156,6 +168,8 @@ def tags(tx: Connection, who: Caller, policy: Policy, now: datetime) -> tuple[Ta
 def tag(tx: Connection, who: Caller, serial: int, policy: Policy, now: datetime) -> TagAnswer:
     """One tag of the caller. Refusals: tag_unknown, also for tags of others."""
     mine = owning.owned(tx, who, serial)
+    if mine.private:
+        return _private(tx, mine, _sealed(tx, [mine])[mine.no], lost.living(tx, serial), policy, now)
     newest = sightings.last_heard(tx, [serial]).get(serial)
     up = coverage.any_up(tx, now - _COVERAGE_LOOK, now)
     rows = sightings.heard(tx, [serial], mine.since - sightings.LOOK_BACK)
@@ -167,9 +181,11 @@ def history(
 ) -> TagHistory:
     """Where a tag of the caller was, minute by minute, never from before it was theirs.
 
-    Refusals: tag_unknown, period_invalid.
+    Refusals: tag_unknown, private, period_invalid.
     """
     mine = owning.owned(tx, who, serial)
+    if mine.private:
+        raise refuse("private", reference=str(serial))
     if from_at >= to_at:
         raise refuse("period_invalid", detail="it ends before it begins")
     if to_at - from_at > HISTORY_MAX:
@@ -247,6 +263,50 @@ def _answer(
         as_of=now,
         found_code=unit.found_code,
         late=late,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """What we know of a private tag: when it was last heard, and the last day whose key we have."""
+
+    heard_at: datetime | None
+    keys_until: date | None
+
+
+def _sealed(tx: Connection, mine: Sequence[Owned]) -> dict[int, _Sealed]:
+    """By the number of the ownership. Only sealed reports count: of its sightings none is read, not even its time."""
+    numbers = [each.no for each in mine]
+    heard, ends = day_keys.last_report_at(tx, numbers), day_key_uploads.last_days(tx, numbers)
+    return {no: _Sealed(heard.get(no), day_key_uploads.date_of(ends[no]) if no in ends else None) for no in numbers}
+
+
+def _private(
+    tx: Connection, mine: Owned, sealed: _Sealed, missed: LostMark | None, policy: Policy, now: datetime
+) -> TagAnswer:  # fmt: skip
+    unit = units.by_serial(tx, mine.serial)
+    assert unit is not None, "what is owned was made"
+    until = sealed.keys_until
+    return TagAnswer(
+        serial=mine.serial,
+        name=mine.name,
+        model=unit.model,
+        owned_since=mine.since,
+        age=age_of(sealed.heard_at, now, policy),
+        last=None,
+        here_since=None,
+        heard_at=sealed.heard_at,
+        battery=None,
+        empty=NoPlace(Empty.PRIVATE, REASON[Empty.PRIVATE] if until else NO_KEYS),
+        lost=LostState(missed.since, missed.message, missed.contact) if missed else None,
+        as_of=now,
+        found_code=unit.found_code,
+        late=None,  # how late sightings are says nothing of sealed reports
+        managed=False,
+        managed_note=PRIVATE_NOTE,
+        private=True,
+        keys_until=until,
+        renew_from=until + timedelta(days=1) - _RENEW_BEFORE if until else None,
     )
 
 

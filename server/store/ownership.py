@@ -17,7 +17,10 @@ from server.store.tables.columns import utc
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """A stretch of ownership; `until` None = still so. `owner_hash` is what the tag itself holds."""
+    """A stretch of ownership; `until` None = still so. `owner_hash` is what the tag itself holds.
+
+    A stretch is private or managed from its first moment to its last: changing over ends one and begins another.
+    """
 
     no: int
     serial: int
@@ -87,7 +90,15 @@ def owned_among(tx: Connection, serials: Collection[int]) -> frozenset[int]:
 
 
 def begin(
-    tx: Connection, serial: int, account_no: int, name: str, owner_hash: bytes, by_act: int, now: datetime
+    tx: Connection,
+    serial: int,
+    account_no: int,
+    name: str,
+    owner_hash: bytes,
+    by_act: int,
+    now: datetime,
+    *,
+    private: bool = False,
 ) -> bool:
     """Start an ownership; False if the tag has a living owner already (the unique index decides, not a look before)."""
     row = {
@@ -97,6 +108,7 @@ def begin(
         "owner_hash": owner_hash,
         "since": now,
         "by_act": by_act,
+        "private": private,
     }
     put = upsert(ownership).values(row).on_conflict_do_nothing(
         index_elements=["serial"], index_where=ownership.c.until.is_(None)

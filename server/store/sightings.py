@@ -1,8 +1,8 @@
 """Sightings read back: thinned for the rules, newest for "where is my tag", minute by minute for its owner.
 
 Every read comes down to the index (serial, heard_at) of the partitions that its time allows; there is no mutable row
-per tag. Stale frames are among the
-rows: freshness is judged by `server.rules.freshness`, not here.
+per tag. Stale frames are among the rows: freshness is judged by `server.rules.freshness`, not here. What was heard
+while a tag was private is in no answer of this page, to whomever: here, so that nobody else can forget it.
 """
 
 from __future__ import annotations
@@ -162,6 +162,15 @@ _JOINS: Final = """
     join gateways g on g.no = b.gateway_no
 """
 _PLACE: Final = "b.lat_e7, b.lon_e7, b.accuracy_m, b.place_source"
+# Between its receipt and the list of identifiers a tag still sends provenance frames, and for as long as the list never
+# comes. They are stored like any other; the owner was told that nobody reads where they were heard.
+_NOT_PRIVATE: Final = """
+    not exists (
+        select from ownership o
+        where o.private and o.serial = {0}.serial and {0}.heard_at >= o.since
+            and (o.until is null or {0}.heard_at < o.until)
+    )
+"""
 _LAG_BUCKET: Final = f"floor((extract(epoch from s.heard_at) - s.uptime_s) / {LAG_BUCKET_S})"
 
 # First and last of a bucket are whole frames: moment and uptime of each end come from one row, ties broken by uptime.
@@ -176,6 +185,7 @@ _HEARD_SQL: Final = f"""
             count(*) as frames, min(b.received_at) as first_reached_at, max(b.received_at) as reached_us_at
         from sightings s join batches b on b.no = s.batch_no
         where s.serial = any(:serials) and (cast(:since as timestamptz) is null or s.heard_at >= :since)
+            and {_NOT_PRIVATE.format("s")}
         group by s.serial, s.boot, b.gateway_no, b.gateway_class, {_PLACE}, b.clock,
             {_LAG_BUCKET}, (s.heard_at at time zone 'UTC')::date, width_bucket(s.heard_at, :cuts)
     ) t
@@ -194,7 +204,8 @@ _LAST_SQL: Final = f"""
     select s.*, {_WHERE_IT_STOOD}
     from unnest((select cast(:serials as bigint[]))) as wanted(serial)
     cross join lateral (
-        select * from sightings where serial = wanted.serial order by heard_at desc, batch_no desc limit 1
+        select * from sightings h where h.serial = wanted.serial and {_NOT_PRIVATE.format("h")}
+        order by h.heard_at desc, h.batch_no desc limit 1
     ) s {_JOINS}
 """  # noqa: S608 - put together from constants of this page only
 _LAST: Final = text(_LAST_SQL).bindparams(bindparam("serials", type_=ARRAY(BigInteger)))
@@ -205,7 +216,7 @@ _HISTORY_SQL: Final = f"""
             row_number() over (same order by s.rssi_max_dbm desc, s.heard_at desc, s.batch_no) as place_in_minute,
             array_agg(g.gateway) over same as receivers
         from sightings s {_JOINS}
-        where s.serial = :serial and s.heard_at >= :from_at and s.heard_at < :to_at
+        where s.serial = :serial and s.heard_at >= :from_at and s.heard_at < :to_at and {_NOT_PRIVATE.format("s")}
         window same as (partition by date_trunc('minute', s.heard_at), s.boot, {_LAG_BUCKET})
     ) minutes
     where place_in_minute = 1

@@ -43,6 +43,11 @@ RATES: Final[Mapping[str, Rate]] = {
     "claim": Rate(20, 900),  # codes are 128 bits: this is against noise, not against guessing
     "carry": Rate(60, 900),
     "transfer": Rate(20, 3600),
+    # Private finding: days, households, lines to tags
+    "day_keys": Rate(30, 3600),  # a year each, with a scalar multiplication a day
+    "household_key": Rate(30, 3600),  # addresses can be guessed
+    "relay": Rate(30, 900),  # each asks a gateway what it hears
+    "relay_step": Rate(300, 900),  # a year of identifiers takes twenty steps
     "channel_test": Rate(10, 3600),  # it writes to an address that nobody has confirmed
     "found": Rate(60, 60),
     "found_message": Rate(5, 3600),

@@ -142,6 +142,8 @@ ownership = Table(
     Column("private", Boolean, nullable=False, server_default="false"),
     # The first valid receipt wins: one living owner a tag, whoever commits first.
     Index("uq_ownership_living", "serial", unique=True, postgresql_where=text("until is null")),
+    # Asked by every reading of sightings: what was heard while a tag was private is nobody's to read.
+    Index("ix_ownership_private", "serial", postgresql_where=text("private")),
 )
 
 transfers = Table(

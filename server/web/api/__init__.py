@@ -19,7 +19,9 @@ from server.web.api.live import router as live
 from server.web.api.messages import router as messages
 from server.web.api.orders import router as orders
 from server.web.api.private_reports import router as private_reports
+from server.web.api.private_tags import router as private_tags
 from server.web.api.push import router as push
+from server.web.api.relays import router as relays
 from server.web.api.remedies import router as remedies
 from server.web.api.remedy_runs import router as remedy_runs
 from server.web.api.service import router as service
@@ -39,6 +41,8 @@ def router() -> APIRouter:
         tags,
         live,
         claims,
+        private_tags,
+        relays,
         channels,
         push,
         found,

@@ -58,7 +58,7 @@ def tag(serial: Serial, house: TheHouse, who: Owner) -> TagAnswer:
         return whereabouts.tag(tx, who, serial, house.policy, now)
 
 
-@router.get("/tags/{serial}/history", responses=refusals(*_ALWAYS, "period_invalid"))
+@router.get("/tags/{serial}/history", responses=refusals(*_ALWAYS, "private", "period_invalid"))
 def history(serial: Serial, from_at: FromAt, to_at: ToAt, house: TheHouse, who: Owner) -> TagHistory:
     """Points and stays of a period of at most 31 days; impossible jumps stand apart, with the reason."""
     with house.work() as (tx, now):

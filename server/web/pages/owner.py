@@ -35,7 +35,9 @@ def tag(request: Request, serial: Serial, house: TheHouse, who: Owner, day: str 
         from_at = datetime.combine(chosen, time(), zone).astimezone(UTC)
         to_at = datetime.combine(chosen + timedelta(days=1), time(), zone).astimezone(UTC)
         answer = whereabouts.tag(tx, who, serial, house.policy, now)
-        history = whereabouts.history(tx, who, serial, from_at, to_at, house.policy, now)
+        history = None
+        if not answer.private:  # of a private tag there is none here
+            history = whereabouts.history(tx, who, serial, from_at, to_at, house.policy, now)
     receipt = _receipt(house, who, serial)
     return page(request, "tag.html", tag=answer, history=history, receipt=receipt, day=chosen, today=today)
 

@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from prometheus_client import REGISTRY
 
+from server.commands.board import Board
 from server.commands.carrier import GatewayCarrier
 from server.refusal import Refusal
 from server.service.refusals import refuse
@@ -67,14 +68,10 @@ class House:
         self.online = True
         self.sent: list[Command] = []
         self.sequence = 0
-        self.carrier = GatewayCarrier(
-            self.claims,
-            self._send,
-            self.server_key,
-            dice=lambda n: b"s" * n,
-            clock=lambda: self.now,
-            log=lambda *_args, **_more: None,
+        self.board = Board(
+            self.claims.gateway_key, self._send, self.server_key, dice=lambda n: b"s" * n, clock=lambda: self.now
         )
+        self.carrier = GatewayCarrier(self.claims, self.board, clock=lambda: self.now, log=lambda *_args, **_more: None)
 
     def _send(self, gateway: str, payload: bytes) -> bool:
         self.sent.append(decode_command(verify(self.server_key.public_key(), Domain.COMMAND, payload)))
@@ -98,10 +95,10 @@ def test_a_genuine_answer_leads_to_the_next_order() -> None:
     house = House()
     assert house.carrier.carry("c1", 7, None) == "porch"
     session = house.sent[0].body.session
-    house.carrier.on_answer("porch", house.answer(Candidates(session, (FRAME,))))
+    house.board.on_answer("porch", house.answer(Candidates(session, (FRAME,))))
     assert [type(command.body) for command in house.sent] == [Find, Connect]
     assert house.sent[0].sequence < house.sent[1].sequence
-    house.carrier.on_answer("porch", house.answer(Failed(session, "button_not_pressed")))
+    house.board.on_answer("porch", house.answer(Failed(session, "button_not_pressed")))
     assert house.claims.ended == [("c1", "button_not_pressed")]
 
 
@@ -113,17 +110,17 @@ def test_anything_else_is_counted_and_changes_nothing(fault: str) -> None:
     before = refused(fault)
     match fault:
         case "signature":
-            house.carrier.on_answer("porch", house.answer(reply, key=Ed25519PrivateKey.generate()))
+            house.board.on_answer("porch", house.answer(reply, key=Ed25519PrivateKey.generate()))
         case "expired":
-            house.carrier.on_answer("porch", house.answer(reply, lives_s=-1))
+            house.board.on_answer("porch", house.answer(reply, lives_s=-1))
         case "ahead":
-            house.carrier.on_answer("porch", house.answer(reply, lives_s=86_400))
+            house.board.on_answer("porch", house.answer(reply, lives_s=86_400))
         case "topic":
-            house.carrier.on_answer("porch", house.answer(reply, gateway="cellar"))
+            house.board.on_answer("porch", house.answer(reply, gateway="cellar"))
         case "gateway_unknown":
-            house.carrier.on_answer("cellar", house.answer(reply, gateway="cellar"))
+            house.board.on_answer("cellar", house.answer(reply, gateway="cellar"))
         case "no_session":
-            house.carrier.on_answer("porch", house.answer(Candidates(b"x" * 16, (FRAME,))))
+            house.board.on_answer("porch", house.answer(Candidates(b"x" * 16, (FRAME,))))
     assert refused(fault) == before + 1
     assert len(house.sent) == 1
     assert house.claims.ended == []
@@ -134,8 +131,8 @@ def test_a_repeated_answer_is_refused() -> None:
     house.carrier.carry("c1", 7, None)
     answer = house.answer(Candidates(house.sent[0].body.session, (FRAME,)))
     before = refused("repeated")
-    house.carrier.on_answer("porch", answer)
-    house.carrier.on_answer("porch", answer)
+    house.board.on_answer("porch", answer)
+    house.board.on_answer("porch", answer)
     assert refused("repeated") == before + 1
     assert len(house.sent) == 2
 

@@ -40,7 +40,7 @@ def questions(tag: Tag) -> Iterator[tuple[str, str]]:
     """Every GET of the API, filled with what belongs to the tag, and everything that support might type."""
     filled = {
         "{serial}": str(tag.serial), "{no}": "1", "{number}": "G-1", "{claim_id}": "0" * 32, "{code}": tag.found_code,
-        "{transfer_id}": "0" * 32,
+        "{transfer_id}": "0" * 32, "{relay_id}": "0" * 32,
     }  # fmt: skip
     for route in TABLE | PAGES:
         method, _, path = route.partition(" ")

@@ -2,6 +2,8 @@
 
 ALTER TABLE ownership ADD COLUMN private BOOLEAN DEFAULT 'false' NOT NULL;
 
+CREATE INDEX ix_ownership_private ON ownership (serial) WHERE private;
+
 ALTER TABLE accounts ADD COLUMN household_key BYTEA;
 
 CREATE TABLE day_keys (

@@ -1,0 +1,26 @@
+"""The two kinds of a claim, in the words in which people choose: one home for the API and every page."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MANAGED_MEANS: Final = (
+    "Managed: our server can read where the tag is, and as long as you have your account we can help you to find it."
+)
+PRIVATE_MEANS: Final = (
+    "Private: only your keys open where the tag is; if you lose them and the recovery phrase, nobody can open it any"
+    " more, and neither can we."
+)
+
+# Said beside every place of a managed tag: the server can read it.
+MANAGED_NOTE: Final = (
+    "This tag is managed: our server can read its places. We show them to you only; support and search never see them."
+)
+# Said of a private tag, where a managed one's place would stand.
+PRIVATE_NOTE: Final = (
+    "This tag is private: our server learns that it was heard, and cannot read where. Claim it again with the code from"
+    " its box to have it managed."
+)
+NO_KEYS: Final = (
+    "It is private, and has no keys of yours: claim it with the code from its box. Until then nobody reads it."
+)
