@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from firmware_sim.claim import Link
 from server.store.day_key_uploads import day_of
 from tests.server.web.town import Somebody, Tag, Town
 from wire import keys
@@ -43,12 +44,17 @@ class PrivateOwner:
     def message(self, nonce: bytes, op: Op, data: bytes) -> bytes:
         return encode_message(op, data, claim_mac(self.k_claim, nonce, op, data))
 
+    def nonce(self) -> bytes:
+        """For the next message."""
+        nonce = self.tag.nonce().nonce
+        assert nonce is not None
+        return nonce
+
     def say(self, op: Op, data: bytes, nonce: bytes | None = None) -> bytes:
         """One message to the tag under its nonce (or a new one), with the button pressed; what it answers."""
-        link = self.tag.nonce() if nonce is None else type(self.tag.nonce())(nonce)
-        assert link.nonce is not None
+        nonce = nonce or self.nonce()
         self.tag.press(self.town.now_s)
-        turn = self.tag.write(link, self.message(link.nonce, op, data), self.town.now_s)
+        turn = self.tag.write(Link(nonce), self.message(nonce, op, data), self.town.now_s)
         assert turn.refused is None, turn.refused
         return decode_reply(turn.reply, op)
 
@@ -60,8 +66,7 @@ class PrivateOwner:
         """The challenge and the tag's answer to it; the tag forgets a former owner first if it must."""
         cleared = False
         for _ in range(2):
-            nonce = self.tag.nonce().nonce
-            assert nonce is not None
+            nonce = self.nonce()
             body = {"nonce": nonce.hex(), "owner_public_key": self.public, "cleared": cleared}
             asked = self.who.post(f"/claims/{claim_id}/challenge", body)
             if asked["challenge"]:
@@ -101,15 +106,13 @@ class PrivateOwner:
         """Op 02: the tag gets K_own and the identifiers, and the time."""
         eids = b"".join(keys.eid(keys.day_public_key(self.s_o, self.today + n)) for n in range(count))
         k_own = keys.own_key(self.s_o)
-        nonce = self.tag.nonce().nonce
-        assert nonce is not None
+        nonce = self.nonce()
         begin = encode_begin(
             self.key, serial=self.tag.serial, nonce=nonce, k_own=k_own, first_day=self.today, eids=eids
         )
         self.say(Op.SET_OWNER, seal_step(self.k_claim, nonce, secrets.token_bytes(IV_LEN), begin), nonce)
         for plain in (*split_list(eids), encode_finish(int(self.town.now_s))):
-            nonce = self.tag.nonce().nonce
-            assert nonce is not None
+            nonce = self.nonce()
             self.say(Op.SET_OWNER, seal_step(self.k_claim, nonce, secrets.token_bytes(IV_LEN), plain), nonce)
 
     def whole(self) -> None:
