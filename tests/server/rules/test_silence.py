@@ -80,6 +80,14 @@ def test_in_its_owners_hand_it_ends(kind: ActKind) -> None:
     assert cleared(late, "R-31").cleared_at == at("Mon 12:00", week=1)
 
 
+def test_the_radio_silence_after_a_private_claim_is_no_finding() -> None:
+    """From its claim on a private tag sends nothing that we read, for years, and also after it is given up."""
+    owned = [act(ActKind.ACTIVATED, at("Fri 12:00"))]
+    for acts in (owned, [*owned, act(ActKind.RELEASED, at("Mon 12:00", week=1))]):
+        for week in (1, 3, 50):
+            never(judge(quiet(*acts), at("Thu 12:00", week=week)), "R-31")
+
+
 def test_a_silent_unit_says_nothing_by_its_silence() -> None:
     silent = quiet(unit=Unit(SERIAL, beacon_mode=BeaconMode.SILENT))
     never(judge(silent, at("Thu 12:00", week=3)), "R-31")

@@ -168,6 +168,30 @@ def test_support_learns_that_and_when_and_no_place(town: Town) -> None:
     assert ann.who.get(f"/tags/{ann.tag.serial}")["heard_at"] == "2026-11-22T13:30:00Z"
 
 
+def test_an_order_whose_tag_became_private_reads_as_before(town: Town) -> None:
+    """What was evident stays so; silence is no finding, and where it is read no page shows it was ever heard again."""
+    from tests.server.web.test_orders import all_is_well
+    from tests.server.web.town import HOME
+
+    operator, who, tag = all_is_well(town)
+    town.wait(minutes=5)
+    PrivateOwner(town, who, tag).whole()
+    before = operator.get("/orders/G-1")
+    town.gateway("secret-home-gw", place=HOME)
+    town.hear("secret-home-gw", tag.serial, HOME, [town.now + timedelta(hours=n) for n in range(1, 40)])
+    town.wait(days=60)
+    after = operator.get("/orders/G-1")
+    assert (after["findings"], after["shown"]) == ([], before["shown"])
+    verdicts = [[(step["step"], step["verdict"]) for step in answer["steps"]] for answer in (before, after)]
+    assert verdicts[0] == verdicts[1]
+    assert [row for row in after["timeline"] if row["column"] == "heard"] == [
+        row for row in before["timeline"] if row["column"] == "heard"
+    ]
+    agent = town.staff()
+    for path in ("/orders/G-1", "/orders/G-1/why", f"/support/tags/{tag.serial}", "/find?q=G-1"):
+        assert "secret-home" not in agent.call("GET", path).text, path
+
+
 def test_release_and_handing_over_end_the_keys(town: Town) -> None:
     ann, ben = ann_claims(town), town.owner("ben@example.com")
     path = f"/tags/{ann.tag.serial}"
