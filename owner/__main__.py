@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from owner import finding, holding, private, words
+from owner import finding, holding, household, private, words
 from owner.api import Api, Event, RefusedError
 from owner.doors import Doors
 from owner.errors import PrivateError
@@ -180,6 +180,7 @@ def _say(text: str) -> None:
 
 finding.add_to(app, now=lambda: datetime.now(UTC))
 holding.add_to(app, Edges(time.time, secrets.token_bytes, time.sleep, _say))
+household.add_to(app, secrets.token_bytes)
 private.add_to(app, now=lambda: datetime.now(UTC), dice=secrets.token_bytes)
 
 

@@ -76,19 +76,28 @@ class Claim:
 
 
 def claim_privately(
-    api: Api, folder: Path, k_claim: bytes, radio_of: RadioOf, edges: Edges, show: Callable[[TagSecret], None]
+    api: Api,
+    folder: Path,
+    k_claim: bytes,
+    radio_of: RadioOf,
+    edges: Edges,
+    show: Callable[[TagSecret], None],
+    *,
+    anew: bool = False,
 ) -> Kept:
     """The whole way, or what is left of it; `show` gives the person the recovery phrase before the tag learns anything.
 
+    `anew`: with a new secret, though there is one; whoever has that one reads no further.
     Raises RefusedError and PrivateError.
     """
     claim = Claim(api, api.post("/claims", {"claim_hash": claim_hash(k_claim).hex()}))
     ours = _mine(api, claim.serial)
-    kept, fresh = _secret(folder, claim.serial, k_claim, ours is not None, edges)
+    kept = _secret(folder, claim.serial, k_claim, edges, goes_on=ours is not None and not anew)
     show(kept.secret)
     talk = TagTalk(radio_of({"claim_id": claim.claim_id}), k_claim, _find(claim, kept.secret, edges), edges)
     try:
-        if fresh or ours is None or not ours.get("private"):
+        # A secret without days has not been through: that the server calls the tag ours may be of an earlier secret.
+        if kept.span is None or ours is None or not ours.get("private"):
             _activate(claim, kept.secret, talk)
             edges.say("The tag has signed: it is yours.")
         return give_days(api, folder, kept, talk, edges)
@@ -182,22 +191,22 @@ def _mine(api: Api, serial: int) -> Json | None:
     return next((tag for tag in api.get("/tags") if tag.get("serial") == serial), None)
 
 
-def _secret(folder: Path, serial: int, k_claim: bytes, ours: bool, edges: Edges) -> tuple[Kept, bool]:
-    """The secret to claim with, and whether it is a new one. On disk, when this returns."""
+def _secret(folder: Path, serial: int, k_claim: bytes, edges: Edges, *, goes_on: bool) -> Kept:
+    """The secret to claim with. On disk, when this returns."""
     path = keyfile.path_of(folder, serial)
     if path.exists():
         kept = keyfile.read(path)
-        if ours or kept.span is None:
+        if goes_on or kept.span is None:
             kept = replace(kept, k_claim=k_claim)
             keyfile.amend(folder, kept)
-            return kept, False
-        # It was ours once and is no more: whoever was given that secret must not read what comes now.
+            return kept
+        # It was ours once, or somebody else has it: whoever was given that secret must not read what comes now.
         edges.say(f"The keys of an earlier claim are kept in {keyfile.set_aside(folder, serial)}.")
     secret = TagSecret(serial, edges.dice(SEED_LEN))
     keyfile.save(folder, secret)
     kept = Kept(secret, k_claim)
     keyfile.amend(folder, kept)
-    return kept, True
+    return kept
 
 
 def _activate(claim: Claim, secret: TagSecret, talk: TagTalk) -> None:

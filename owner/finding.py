@@ -214,12 +214,13 @@ def _opened(server: Api, days: Sequence[SharedDay], ring: Ring, now_s: int) -> t
     try:
         with stop.watched(), _progress(len(days)) as told:
             fetched = fetch(server, days, stop, told)
-            found = read(stop.until(watched(sorted(fetched.reports))), ring, now_s)
+            stop.asked = False  # what came is opened all the same, until somebody has enough of that, too
+            found = read(fetched.reports, ring, now_s, lambda every: stop.until(watched(every)))
     except RefusedError as refused:
         raise RefusedError(
             refused.code, f"No locations, because they could not be asked for. {refused.message}", refused.do
         ) from None
-    if stop.asked and not fetched.missing:  # the reports are here, and were not all opened
+    if stop.asked:  # the reports are here, and were not all opened
         fetched.interrupted, fetched.missing = True, sorted(each.day for each in days)
     return found, fetched
 

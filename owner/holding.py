@@ -59,6 +59,7 @@ def _add_claim(app: typer.Typer, edges: Edges) -> None:
         context: typer.Context,
         private: Annotated[bool | None, typer.Option("--private/--managed", help="Who opens its places.")] = None,
         gateway: Gateway = None,
+        anew: Annotated[bool, typer.Option("--anew", help="With a new secret: somebody else may have yours.")] = False,
     ) -> None:
         """Makes a tag yours: the code from its box (asked for, or on standard input), a gateway near, its button.
 
@@ -75,7 +76,7 @@ def _add_claim(app: typer.Typer, edges: Edges) -> None:
             return
         api = context.obj()
         kept = claiming.claim_privately(
-            api, keys_folder(), k_claim, lambda about: RelayRadio(api, about, gateway), edges, _show
+            api, keys_folder(), k_claim, lambda about: RelayRadio(api, about, gateway), edges, _show, anew=anew
         )
         assert kept.span is not None, "a finished claim has its days"
         print(f"Tag {kept.secret.serial} is yours, privately, with keys until {day_in_words(kept.span.after - 1)}.")

@@ -134,16 +134,7 @@ def load(path: Path) -> TagSecret:
 
 def read(path: Path) -> Kept:
     """Raises PrivateError `keys_missing`, `keys_unreadable`, `keys_exposed` (others may read it), `keys_malformed`."""
-    try:
-        with path.open("rb") as opened:
-            exposed = stat.S_IMODE(os.fstat(opened.fileno()).st_mode) & 0o077
-            body = opened.read(_MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise PrivateError("keys_missing", f"There is no key file {path}.", "Restore it from the phrase.") from None
-    except OSError as wrong:
-        raise PrivateError("keys_unreadable", f"{path} cannot be read: {wrong.strerror}.") from None
-    if exposed:
-        raise PrivateError("keys_exposed", f"Others on this machine may read {path}.", f"chmod 600 {path}")
+    body = read_bytes(path)
     try:
         held = msgspec.json.decode(body, type=_File)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -157,20 +148,25 @@ def read(path: Path) -> Kept:
     return Kept(secret, bytes.fromhex(held.k_claim) if held.k_claim else None, span)
 
 
-def _another(path: Path) -> PrivateError:
-    return PrivateError("keys_exist", f"{path} holds another secret.", "Move it away first; it may be the only copy.")
+def read_bytes(path: Path) -> bytes:
+    """A secret file, if it is its user's alone. Raises PrivateError as `read` does, but for what stands in it."""
+    try:
+        with path.open("rb") as opened:
+            exposed = stat.S_IMODE(os.fstat(opened.fileno()).st_mode) & 0o077
+            body = opened.read(_MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise PrivateError("keys_missing", f"There is no key file {path}.", "Restore it from the phrase.") from None
+    except OSError as wrong:
+        raise PrivateError("keys_unreadable", f"{path} cannot be read: {wrong.strerror}.") from None
+    if exposed:
+        raise PrivateError("keys_exposed", f"Others on this machine may read {path}.", f"chmod 600 {path}")
+    return body
 
 
-def _part(folder: Path, kept: Kept) -> Path:
-    """The whole file under a passing name, safely on disk."""
-    secret, span = kept.secret, kept.span
-    k_claim = kept.k_claim.hex() if kept.k_claim else None
-    days = _Span(span.first_day, span.days) if span else None
-    body = msgspec.json.encode(
-        _File(VERSION, secret.serial, secret.seed.hex(), secret.tick_zero_s, k_claim, days)
-    )  # fmt: skip
+def write_part(folder: Path, name: str, body: bytes) -> Path:
+    """A secret file under a passing name, whole and safely on disk, for its user alone. Raises OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = folder / f".{secret.serial}.{os.getpid()}.part"
+    part = folder / f".{name}.{os.getpid()}.part"
     part.unlink(missing_ok=True)
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as opened:
@@ -178,3 +174,15 @@ def _part(folder: Path, kept: Kept) -> Path:
         opened.flush()
         os.fsync(opened.fileno())
     return part
+
+
+def _another(path: Path) -> PrivateError:
+    return PrivateError("keys_exist", f"{path} holds another secret.", "Move it away first; it may be the only copy.")
+
+
+def _part(folder: Path, kept: Kept) -> Path:
+    secret, span = kept.secret, kept.span
+    k_claim = kept.k_claim.hex() if kept.k_claim else None
+    days = _Span(span.first_day, span.days) if span else None
+    held = _File(VERSION, secret.serial, secret.seed.hex(), secret.tick_zero_s, k_claim, days)
+    return write_part(folder, str(secret.serial), msgspec.json.encode(held))

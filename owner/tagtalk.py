@@ -191,8 +191,11 @@ class TagTalk:
                 self._frame = self._probe(frames)
         if not self._frame:
             self.close()
-            text = f"The tag was not heard within {HEAR_TRIES * HEAR_EVERY_S:.0f} s."
-            raise RefusedError("tag_not_heard", text, "Hold it near the gateway, press its button, and try again.")
+            raise RefusedError(
+                "tag_not_heard",
+                "The tag is not heard by this gateway.",
+                "Hold it near the gateway, press its button, and try again.",
+            )
         return self._frame
 
     def _frames(self) -> list[bytes]:

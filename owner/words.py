@@ -43,6 +43,10 @@ def where(tag: Json, now: datetime) -> str:
         lines.append(f"  reported lost {moment(tag['lost']['since'], now)}")
     if tag["late"] is not None:
         lines.append(f"  {tag['late']['text']}")
+    if tag.get("private"):
+        lines.append(f"  Only your keys open its places: python -m owner locate {tag['serial']}")
+    if tag.get("renew_from"):
+        lines.append(f"  Its keys end with {tag['keys_until']}; renew them from {tag['renew_from']} on.")
     return "\n".join([*lines, f"  {tag['managed_note']}"])
 
 

@@ -268,6 +268,7 @@ def served(house: House) -> Iterator[House]:
     """The house at an address of its own."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(house))
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # somebody hung up: Ctrl-C
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     house.url = f"http://127.0.0.1:{server.server_port}"

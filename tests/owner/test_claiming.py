@@ -164,11 +164,13 @@ def test_a_link_that_never_holds_is_given_up_and_the_next_run_goes_on(ann: Claim
     assert house.owned[SERIAL].private, "the tag had signed"
     assert not tag.state.nvm.k_own
     radios[0].breaks = frozenset()
-    before = len(house.asked)
     kept = ann.claim()
     assert ann.shown[0] == ann.shown[1], "the same secret"
-    assert not [path for path in house.asked[before:] if path.endswith("/challenge")], "nothing is asked twice"
     assert tag.state.nvm.k_own == kept.secret.own_key
+    assert not any("earlier claim" in line for line in ann.told)
+    before = len(house.asked)
+    assert ann.claim() == kept
+    assert not [path for path in house.asked[before:] if path.endswith("/challenge")], "it is signed already"
 
 
 def test_a_list_that_was_cut_off_is_not_sent_twice(ann: Claimer, house: House, tag: NearTag) -> None:
@@ -210,8 +212,8 @@ def test_the_same_person_gets_a_new_secret_after_a_release(ann: Claimer, house: 
     """Whoever was given the old one must not read what comes now."""
     first = ann.claim()
     del house.owned[SERIAL]
-    second = ann.claim() if ann.edges.wait(3_600) is None else None
-    assert second is not None
+    ann.edges.wait(3_600)
+    second = ann.claim()
     assert second.secret.seed != first.secret.seed
     assert keyfile.load(ann.folder / f"{SERIAL}.old-1.json") == first.secret
 
@@ -226,6 +228,21 @@ def test_lost_keys_are_replaced_and_today_is_said_to_be_lost(
     assert any("from tomorrow" in line for line in again.told)
     tomorrow = day_of(int(tag.clock())) + 1
     assert wire_keys.eid(wire_keys.day_public_key(kept.secret.seed, tomorrow)) in house.days
+
+
+def test_a_new_secret_for_an_owned_tag_survives_being_cut_off(
+    ann: Claimer, house: House, tag: NearTag, tmp_path: Path
+) -> None:
+    """The server calls the tag ours, by the old secret: the tag still has to sign for the new one."""
+    ann.claim()
+    again = Claimer(house, tag, tmp_path / "new machine", "ann", seed=3)
+    house.instead = lambda path, _: {"challenge": "", "release": ""} if path.endswith("challenge") else None
+    with pytest.raises(RefusedError):
+        again.claim()
+    house.instead = lambda _path, _body: None
+    kept = again.claim()
+    assert again.shown[0] == again.shown[1]
+    assert tag.state.nvm.k_own == kept.secret.own_key
 
 
 def test_a_server_that_lies_gets_nothing_signed(ann: Claimer, house: House, tag: NearTag) -> None:

@@ -18,6 +18,7 @@ from tests.shape.tree import ROOT, text_of
 
 EXTRAS = {
     "gateway": ("gateway", "wire"),
+    "owner": ("owner", "wire"),
     "sim": ("firmware_sim", "wire"),
     "server": ("server", "wire"),
 }

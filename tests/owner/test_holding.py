@@ -1,0 +1,261 @@
+"""`claim`, `ring`, `near`, `renew`, `release` and `household` as a person types them, down to the simulated tag."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from owner import keyfile, phrase
+from owner.keys import TagSecret, claim_bundle, day_of, eids, hand_over
+from tests.owner.conftest import SERIAL, Run
+from tests.owner.house import House, Json, no
+from tests.owner.near import NearTag
+from tests.owner.tag import secret
+from wire import keys
+from wire.claim_code import encode_claim_code
+from wire.frames import FrameType, frame_kind
+
+NUMBER = str(SERIAL)
+HERE = ("--gateway", "home")
+
+
+@pytest.fixture
+def code(tag: NearTag) -> str:
+    return encode_claim_code(tag.unit.k_claim)
+
+
+@pytest.fixture
+def kept(run: Run, code: str, home: Path) -> keyfile.Kept:
+    """After a private claim."""
+    done = run("claim", "--private", typed=code)
+    assert done.code == 0, done.err
+    return keyfile.read(keyfile.path_of(home, SERIAL))
+
+
+def test_a_private_claim_at_a_terminal(run: Run, house: House, code: str, tag: NearTag, home: Path) -> None:
+    done = run("claim", "--private", typed=code + "\n")
+    assert done.code == 0, done.err
+    kept = keyfile.read(keyfile.path_of(home, SERIAL))
+    words = [each for each in done.out.split() if each.isalpha()]
+    assert " ".join(words).startswith(phrase.phrase_of(kept.secret.seed).rsplit(" ", 4)[0].split(" ")[0])
+    assert f"python -m owner locate {SERIAL}" in done.out
+    assert tag.state.nvm.k_own == kept.secret.own_key
+    said = done.out + done.err
+    for each in (kept.secret.seed, kept.secret.own_key, tag.unit.k_claim):
+        assert each.hex() not in said
+    assert code not in said
+    assert run("tags").out.count("Only your keys open its places") == 1
+
+
+def test_one_chooses_and_the_code_is_checked_before_anything_is_asked(run: Run, house: House, code: str) -> None:
+    done = run("claim", typed=code)
+    assert done.code == 1
+    assert "(choice_missing)" in done.err
+    assert "loses the places" in done.err
+    assert "our server can read" in done.err
+    wrong = run("claim", "--private", typed=code[:-1] + ("A" if code[-1] != "A" else "B"))
+    assert "(code_mistyped)" in wrong.err
+    assert code[:-1] not in wrong.err
+    assert not house.asked
+    assert "(token_missing)" in run("claim", "--private", typed=code, token="").err
+
+
+def test_ring_near_and_silence(run: Run, tag: NearTag, kept: keyfile.Kept) -> None:
+    assert run("ring", NUMBER, *HERE, "--seconds", "20").out == "It rings.\n"
+    assert tag.state.ram is not None
+    assert tag.state.ram.sound_until_at_s == pytest.approx(tag.clock() + 20, abs=5)
+    assert run("ring", NUMBER, *HERE, "--seconds", "0").out == "It is silent.\n"
+    assert tag.state.ram.sound_until_at_s is None
+    assert run("ring", NUMBER, *HERE, "--seconds", "3").code == 2
+    tag.clock.ahead_s += 3_000
+    assert frame_kind(tag.frame()) is FrameType.OWNED
+    done = run("near", NUMBER, *HERE)
+    assert done.code == 0, done.err
+    assert frame_kind(tag.frame()) is FrameType.NEAR_OWNER
+
+
+def test_a_gateway_must_be_named(run: Run, kept: keyfile.Kept) -> None:
+    done = run("ring", NUMBER)
+    assert done.code == 1
+    assert "(gateway_needed)" in done.err
+
+
+def test_a_lost_clock_is_found_and_set_right(run: Run, tag: NearTag, kept: keyfile.Kept) -> None:
+    """Without power for ten days it goes on in its list where it was, and its owner knows it all the same."""
+    tag.clock.ahead_s -= 10 * 86_400
+    tag.state = NearTag(SERIAL, tag.clock).state
+    own, today = kept.secret, day_of(int(tag.clock()))
+    nvm = msgspec.structs.replace(
+        tag.state.nvm,
+        owner_hash=keys.owner_hash(own.public_key),
+        k_own=own.own_key,
+        first_day=today,
+        eids=b"".join(eids(claim_bundle(own, today))),
+        clock_offset_s=int(tag.clock()) - tag.state.nvm.uptime_s,
+    )
+    tag.state = replace(tag.state, nvm=nvm)
+    tag.frame()
+    tag.power_cycle()
+    tag.clock.ahead_s = 0
+    assert frame_kind(tag.frame()) is FrameType.OWNED
+    done = run("near", NUMBER, *HERE)
+    assert done.code == 0, done.err
+    assert tag.state.nvm.tick_said <= int(tag.clock()) // 900 + 1
+
+
+def test_the_code_is_asked_for_after_a_restore(
+    run: Run, tag: NearTag, kept: keyfile.Kept, code: str, home: Path
+) -> None:
+    path = keyfile.path_of(home, SERIAL)
+    path.unlink()
+    assert run("phrase", "check", "--keep", NUMBER, typed=phrase.phrase_of(kept.secret.seed)).code == 0
+    wrong = run("ring", NUMBER, *HERE, typed=encode_claim_code(secret("another", 16)))
+    assert "Is this the code from this tag's box?" in wrong.err
+    assert keyfile.read(path).k_claim is None, "a wrong code is not kept"
+    assert run("ring", NUMBER, *HERE, typed=code).code == 0
+    assert keyfile.read(path).k_claim == kept.k_claim
+    assert run("ring", NUMBER, *HERE).code == 0, "and is not asked for again"
+
+
+def test_renewal(run: Run, house: House, tag: NearTag, kept: keyfile.Kept, home: Path) -> None:
+    done = run("renew", NUMBER, *HERE)
+    assert done.code == 0
+    assert "There is time" in done.out
+    before = kept.span
+    assert before is not None
+    keyfile.amend(home, keyfile.Kept(kept.secret, kept.k_claim, keyfile.Span(before.first_day - 340, 366)))
+    done = run("renew", NUMBER, *HERE)
+    assert done.code == 0, done.err
+    span = keyfile.read(keyfile.path_of(home, SERIAL)).span
+    assert span is not None
+    today = day_of(int(tag.clock()))
+    assert (span.first_day, span.after) == (before.first_day - 340, today + 366)
+    assert tag.state.nvm.first_day == today
+    assert tag.state.nvm.k_own == kept.secret.own_key
+
+
+def test_release_clears_the_tag_when_it_is_near(
+    run: Run, house: House, tag: NearTag, kept: keyfile.Kept, home: Path
+) -> None:
+    done = run("release", NUMBER, "--yes", *HERE)
+    assert done.code == 0, done.err
+    assert not tag.state.nvm.k_own
+    assert frame_kind(tag.frame()) is FrameType.PROVENANCE
+    assert SERIAL not in house.owned
+    assert not keyfile.path_of(home, SERIAL).exists()
+    assert keyfile.load(home / f"{SERIAL}.old-1.json") == kept.secret
+
+
+def test_private_to_managed_and_back(
+    run: Run, house: House, tag: NearTag, kept: keyfile.Kept, code: str, home: Path
+) -> None:
+    done = run("claim", "--managed", *HERE, typed=code)
+    assert done.code == 0, done.err
+    assert "managed: our server can read its places" in done.out
+    assert not house.owned[SERIAL].private
+    assert frame_kind(tag.frame()) is FrameType.PROVENANCE
+    assert not keyfile.path_of(home, SERIAL).exists()
+    again = run("claim", "--private", typed=code)
+    assert again.code == 0, again.err
+    assert keyfile.load(keyfile.path_of(home, SERIAL)) != kept.secret, "a new secret for a new stretch"
+    assert house.owned[SERIAL].private
+
+
+def test_claimed_anew_whoever_has_the_old_secret_reads_no_further(
+    run: Run, house: House, tag: NearTag, kept: keyfile.Kept, code: str, home: Path
+) -> None:
+    assert run("claim", "--private", typed=code).code == 0
+    assert keyfile.load(keyfile.path_of(home, SERIAL)) == kept.secret, "what goes on keeps its secret"
+    done = run("claim", "--private", "--anew", typed=code)
+    assert done.code == 0, done.err
+    secret_now = keyfile.load(keyfile.path_of(home, SERIAL))
+    assert secret_now != kept.secret
+    assert tag.state.nvm.k_own == secret_now.own_key
+    tomorrow = day_of(int(tag.clock())) + 1
+    assert keys.eid(keys.day_public_key(kept.secret.seed, tomorrow)) not in house.days
+    assert keyfile.load(home / f"{SERIAL}.old-1.json") == kept.secret
+
+
+# --- The household ----------------------------------------------------------------------------------------
+
+
+class Household:
+    """What the server does for a household; `swapped`: it gives out a key of its own."""
+
+    def __init__(self) -> None:
+        self.public: dict[str, str] = {}
+        self.sealed: list[Json] = []
+        self.swapped = ""
+
+    def __call__(self, path: str, body: Json) -> Json | None:
+        if path == "/household/key" and body:
+            self.public["bob"] = body["public_key"]
+            return {"email": "bob", "public_key": body["public_key"]}
+        if path == "/household/key":
+            if not self.public:
+                raise no("household_key_unknown")
+            return {"email": "bob", "public_key": self.swapped or self.public["bob"]}
+        if path.endswith("/household") and body:
+            self.sealed.append({"serial": SERIAL, "from_email": "ann", "name": "bag", "sealed": body["sealed"]})
+            return {"email": "bob"}
+        return self.sealed if path == "/household" else None  # type: ignore[return-value]
+
+
+def test_a_household_shares_a_tag(
+    run: Run, house: House, kept: keyfile.Kept, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    between = Household()
+    house.instead = between
+    assert "(household_key_unknown)" in run("household", "give", NUMBER, "bob").err
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "bob"))
+    assert "(keys_missing)" in run("household", "take").err
+    shown = run("household", "key").out
+    assert run("household", "key").out == shown, "made once"
+    key_file = tmp_path / "bob" / "hearsight" / "household.key"
+    assert key_file.stat().st_mode & 0o777 == 0o600
+    words = shown.splitlines()[0].removeprefix("Your key's words: ")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    unheard = run("household", "give", NUMBER, "bob")
+    assert (unheard.code, between.sealed) == (1, [])
+    assert "(words_missing)" in unheard.err
+    given = run("household", "give", NUMBER, "bob", "--words", words)
+    assert given.code == 0, given.err
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "bob"))
+    taken = run("household", "take")
+    assert taken.code == 0, taken.err
+    assert phrase.fingerprint(kept.secret.public_key) in taken.out
+    assert phrase.fingerprint(kept.secret.public_key) in given.out
+    assert keyfile.load(tmp_path / "bob" / "hearsight" / "tags" / f"{SERIAL}.json") == kept.secret
+    private = key_file.read_text()
+    assert not [each for each in house.traffic if private.encode() in each or kept.secret.seed.hex().encode() in each]
+
+
+def test_a_key_that_the_server_swapped_gets_nothing(run: Run, house: House, kept: keyfile.Kept) -> None:
+    between = Household()
+    house.instead = between
+    words = run("household", "key").out.splitlines()[0].removeprefix("Your key's words: ")
+    between.swapped = keys.public_of_day_key(secret("the server's own")).hex()
+    done = run("household", "give", NUMBER, "bob", "--words", words)
+    assert done.code == 1
+    assert "(member_key)" in done.err
+    assert not between.sealed
+
+
+def test_what_somebody_else_sealed_does_not_replace_a_secret(
+    run: Run, house: House, kept: keyfile.Kept, home: Path
+) -> None:
+    between = Household()
+    house.instead = between
+    run("household", "key")
+    public = bytes.fromhex(between.public["bob"])
+    forged = hand_over(TagSecret(SERIAL, secret("a false one")), public)
+    between.sealed.append({"serial": SERIAL, "from_email": "x", "name": "x", "sealed": forged.hex()})
+    between.sealed.append({"serial": 5, "from_email": "x", "name": "x", "sealed": forged.hex()})
+    done = run("household", "take")
+    assert done.code == 1
+    assert "(keys_exist)" in done.err
+    assert "(handover_serial)" in done.err
+    assert keyfile.load(keyfile.path_of(home, SERIAL)) == kept.secret
