@@ -34,7 +34,8 @@ def _lost_heard(payload: Payload, zone: str) -> Letter:
     if payload.get("private"):
         return Letter(
             f"Your tag “{name}” was heard",
-            f"“{name}”, which you reported lost, was heard on {heard}.\n\n"
+            # The moment at which the report reached us: when the tag was heard is sealed in it, too.
+            f"“{name}”, which you reported lost, was heard: a report of it reached us on {heard}.\n\n"
             f"Where, only you can read: open {payload['url']}\n\n"
             "You get this message once for each time you report a tag lost.",
         )

@@ -73,7 +73,7 @@ def raise_notices(tx: Connection, heard: Mapping[int, datetime], now: datetime, 
             "serial": marked.serial,
             "heard_at": heard[marked.serial].isoformat(),
             "url": f"{base_url}/t/{marked.serial}",
-            # Whatever leaves this house says that it was heard, never where; of a private tag the house does not know.
+            # No news say where, for any tag; of a private one they say that only its owner can read it.
             "private": owner is not None and owner.private,
         }
         raised += _tell(tx, marked.account_no, "lost_heard", f"lost_heard:{marked.no}", payload, now)
