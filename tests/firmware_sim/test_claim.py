@@ -220,16 +220,17 @@ def test_an_activation_in_chunks() -> None:
 
 def test_a_nonce_dies_with_the_connection_and_so_does_the_answer() -> None:
     async def play() -> None:
-        cell, peripheral = connected(tag_in_hand())
+        before = tag_in_hand()
+        cell, peripheral = connected(before)
         nonce = await peripheral.read(gatt.NONCE_UUID)
         peripheral.on_disconnect()
         peripheral.on_connect()
         with pytest.raises(GattError) as refused:
-            await write_message(peripheral, nonce, Op.STATE, b"")
+            await write_message(peripheral, nonce, Op.ACTIVATE, activation_data(CHALLENGE, OWNER))
         assert refused.value.code == AttError.UNAUTHENTICATED
         assert await peripheral.read(gatt.ANSWER_UUID) == b""
         assert await peripheral.read(gatt.NONCE_UUID) != await peripheral.read(gatt.NONCE_UUID)
-        assert cell.state == tag_in_hand() or cell.state.nvm.owner_hash == b""
+        assert cell.state == before
 
     asyncio.run(play())
 

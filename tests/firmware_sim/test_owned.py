@@ -10,8 +10,8 @@ from firmware_sim import owned
 from firmware_sim import tag as firmware
 from firmware_sim.tag import Advertise, ButtonPress, Moved, PowerOff, PowerOn, TagState, Tick, step
 from tests.firmware_sim.conftest import K_FACTORY, K_LOT, make_unit
+from tests.firmware_sim.listening import run
 from tests.firmware_sim.owners import Owner
-from tests.firmware_sim.test_tag import run
 from wire.frames import FrameType, Status, day_of_tick, decode_o, decode_p, frame_kind, tick_of, verify_n, verify_o
 from wire.gatt import AttError, Op
 from wire.keys import unlisted_eid

@@ -24,24 +24,12 @@ from firmware_sim.tag import (
     Unit,
     step,
 )
-from tests.firmware_sim.conftest import K_FACTORY, K_LOT, make_unit
-from wire.frames import PFrame, Status, decode_p
+from tests.firmware_sim.conftest import make_unit
+from tests.firmware_sim.listening import opened, run
+from wire.frames import PFrame, Status
 
 START_S = 1_790_000_000.0
 DAY_S = 86_400.0
-
-
-def opened(advert: Advertise) -> PFrame:
-    return decode_p(advert.frame, K_LOT, K_FACTORY)
-
-
-def run(state: TagState, until_s: float, dice: firmware.Dice) -> tuple[TagState, list[tuple[float, Advertise]]]:
-    """Ticks whenever a beacon is due."""
-    heard: list[tuple[float, Advertise]] = []
-    while (due_s := firmware.next_beacon_at_s(state)) is not None and due_s <= until_s:
-        state, outputs = step(state, Tick(due_s), dice)
-        heard += [(due_s, output) for output in outputs]
-    return state, heard
 
 
 def booted(unit: Unit, dice: firmware.Dice, now_s: float = START_S) -> TagState:

@@ -7,21 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from firmware_sim.air import Advert
 from firmware_sim.story import StoryError, read_story
 from firmware_sim.tag import Event, PowerOff, PowerOn, uptime_s
 from firmware_sim.world import TagLife, World, life, simulate
-from tests.firmware_sim.conftest import K_FACTORY, K_LOT, make_unit, still
+from tests.firmware_sim.conftest import make_unit, still
+from tests.firmware_sim.listening import opened
 from wire.batch import GatewayClass
-from wire.frames import PFrame, decode_p
 
 STORIES = Path(__file__).resolve().parents[2] / "firmware_sim" / "stories"
 START_S = 1_790_000_000.0
 DAY_S = 86_400.0
-
-
-def opened(advert: Advert) -> PFrame:
-    return decode_p(advert.frame, K_LOT, K_FACTORY)
 
 
 def told(name: str, weeks: int = 0) -> tuple[list[TagLife], float]:
