@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from playwright.sync_api import Browser, Page
 from server.web.headers import CONTENT_SECURITY
 
 Ask = Callable[..., Any]
+MODULES = ("private", "private-read", "private-phrase", "private-tag", "private-export", "private-map", "private-store")
 
 
 class _Static(http.server.SimpleHTTPRequestHandler):
@@ -61,11 +63,12 @@ def page(browser: Browser, origin: str) -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def ask(page: Page) -> Ask:
-    """Evaluates `async (m, given) => …`: `m` holds what both modules export, `given` is a value from here."""
+    """Evaluates `async (m, given) => …`: `m` holds what all modules export, `given` is a value from here."""
 
     def run(function: str, given: Any = None) -> Any:
         script = f"""async (given) => {{
-            const m = {{ ...await import("/private.js"), ...await import("/private-read.js") }};
+            const modules = await Promise.all({json.dumps(MODULES)}.map((name) => import(`/${{name}}.js`)));
+            const m = Object.assign({{}}, ...modules);
             return await ({function})(m, given);
         }}"""
         return page.evaluate(script, given)

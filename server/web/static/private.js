@@ -1,5 +1,5 @@
-// Private finding in a browser: keys, sealed reports, shares of days, with nothing but WebCrypto. The same as owner/ in
-// Python, held against the same vectors (docs/private-finding.md).
+// Private finding: keys, sealed reports, shares of days, with nothing but WebCrypto. The same as owner/ in Python, held
+// against the same vectors (docs/private-finding.md).
 const DAY_S = 86_400, REPORT_LEN = 89, SHARE_DAYS = 31;
 const { subtle } = crypto, text = new TextEncoder(), EMPTY = new Uint8Array(0);
 
@@ -10,19 +10,19 @@ export class Refusal extends Error {
 // --- Bytes. A part is bytes, a text, or one byte as a number.
 export const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 export const unhex = (digits) => Uint8Array.from(digits.match(/../g) ?? [], (two) => parseInt(two, 16));
-const u32 = (n) => [n >>> 24, n >>> 16 & 255, n >>> 8 & 255, n & 255];
+export const u32 = (n) => [n >>> 24, n >>> 16 & 255, n >>> 8 & 255, n & 255];
 const bytesOf = (part) => typeof part === "string" ? text.encode(part) : typeof part === "number" ? [part] : part;
-const join = (...parts) => Uint8Array.from(parts.flatMap((part) => [...bytesOf(part)]));
+export const join = (...parts) => Uint8Array.from(parts.flatMap((part) => [...bytesOf(part)]));
 const view = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 const base64url = (bytes) =>
   btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 const unbase64url = (word) =>
   Uint8Array.from(atob(word.replaceAll("-", "+").replaceAll("_", "/")), (one) => one.charCodeAt(0));
 
-const sha256 = async (...parts) => new Uint8Array(await subtle.digest("SHA-256", join(...parts)));
+export const sha256 = async (...parts) => new Uint8Array(await subtle.digest("SHA-256", join(...parts)));
 export const macKey = (raw) => subtle.importKey("raw", raw, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
 const mac = async (key, ...parts) => new Uint8Array(await subtle.sign("HMAC", key, join(...parts)));
-const prf = async (raw, ...parts) => mac(await macKey(raw), ...parts);
+export const prf = async (raw, ...parts) => mac(await macKey(raw), ...parts);
 
 // --- Keys (wire format, section 2)
 const PKCS8 = unhex("302e020100300506032b656e04220420");

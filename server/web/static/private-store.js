@@ -1,0 +1,45 @@
+// The secrets of private tags that this browser holds, in its IndexedDB: one entry a tag. Not encrypted, for the same
+// reasons as the key files of owner/keyfile.py. An entry:
+// { serial, seed, claimKey | null, tickZeroS, firstDay | null, state: "new" | "activated" | "owned" }.
+// "new": words not yet confirmed or the tag has not signed; "activated": signed, but its list is not written yet.
+import { Refusal, hex } from "./private.js";
+
+const NAME = "hearsight", TAGS = "tags";
+
+const settled = (request) => new Promise((resolve, reject) => {
+  request.onsuccess = () => resolve(request.result);
+  request.onerror = () => reject(new Refusal("store_broken"));
+});
+
+async function within(mode, act) {
+  const opening = indexedDB.open(NAME, 1);
+  opening.onupgradeneeded = () => opening.result.createObjectStore(TAGS, { keyPath: "serial" });
+  const base = await settled(opening);
+  try {
+    const going = base.transaction(TAGS, mode);
+    const ended = new Promise((resolve, reject) => {
+      going.oncomplete = resolve;
+      going.onabort = () => reject(new Refusal("store_broken"));
+    });
+    const result = await settled(act(going.objectStore(TAGS)));
+    await ended; // durable, or an error: a secret that is only believed to be kept is lost
+    return result;
+  } finally {
+    base.close();
+  }
+}
+
+export const find = (serial) => within("readonly", (tags) => tags.get(serial));
+export const all = () => within("readonly", (tags) => tags.getAll());
+export const forget = (serial) => within("readwrite", (tags) => tags.delete(serial));
+
+// Keeps an entry. Another secret of the same tag is never overwritten: forget it first.
+export async function keep(tag) {
+  const held = await find(tag.serial);
+  if (held && hex(held.seed) !== hex(tag.seed)) throw new Refusal("other_secret");
+  await within("readwrite", (tags) => tags.put(tag));
+  await navigator.storage?.persist?.(); // asks the browser not to clear it when it wants room
+  return tag;
+}
+
+export const entry = (serial, seed) => ({ serial, seed, claimKey: null, tickZeroS: 0, firstDay: null, state: "new" });
