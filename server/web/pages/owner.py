@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 from server.refusal import Refusal
 from server.rules.payload_json import FIRST_YEAR, LAST_YEAR
-from server.service import claims, lost, owning, whereabouts
+from server.service import claims, lost, owning, private_words, whereabouts
 from server.service.caller import Caller
 from server.service.house import House
 from server.service.receipts import Activated
@@ -39,7 +39,12 @@ def tag(request: Request, serial: Serial, house: TheHouse, who: Owner, day: str 
         if not answer.private:  # of a private tag there is none here
             history = whereabouts.history(tx, who, serial, from_at, to_at, house.policy, now)
     receipt = _receipt(house, who, serial)
-    return page(request, "tag.html", tag=answer, history=history, receipt=receipt, day=chosen, today=today)
+    # A private tag's places are opened by its page, with keys that the server does not have.
+    template = "tag_private.html" if getattr(answer, "private", False) else "tag.html"
+    return page(
+        request, template, tag=answer, history=history, receipt=receipt, day=chosen, today=today,
+        private_words=private_words,
+    )  # fmt: skip
 
 
 def _day(text: str) -> date | None:
@@ -125,11 +130,13 @@ def accept(transfer_id: TransferInPath, house: TheHouse, who: Owner, fields: For
 
 @router.get("/c/")
 def ask_code(request: Request, _: Owner) -> Response:
-    return page(request, "claim.html")
+    return page(request, "claim.html", private_words=private_words)
 
 
 @router.post("/c/")
 def start(house: TheHouse, rates: Rates, who: Owner, fields: Form) -> Response:
+    if fields.get("kind") == "private":
+        raise refuse("bad_request", detail="a private claim is made by the page itself, with JavaScript")
     rates.take("claim", who.email)
     with house.work() as (tx, now):
         claim = claims.start(tx, house.claims, house.dice, who, fields.get("code", ""), now)

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from server.rules.authority import Role
 from server.rules.service_record import COUNT_MIN
-from server.service import answers, lost, orders, remedy_desk, service_record, threads, viewing
+from server.service import answers, lost, orders, private_words, remedy_desk, service_record, threads, viewing
 from server.service.refusals import refuse
 from server.service.threads import Reading
 from server.store import orders as order_store
@@ -70,6 +70,12 @@ def service(request: Request, house: TheHouse, _: Anybody) -> Response:
     with house.work() as (tx, now):
         record = service_record.read(tx, now)
     return page(request, "service.html", record=record, least=COUNT_MIN)
+
+
+@router.get("/shared")
+def shared(request: Request, _: Anybody) -> Response:
+    """Days of a private tag that its owner shared: the fragment of the link, which we never see, opens them."""
+    return page(request, "shared.html", private_words=private_words)
 
 
 @router.get("/f/")

@@ -1,6 +1,6 @@
 // A plain plan of places: each with the circle in which the tag was, the newest strong, north up, a bar for the scale.
 // Nothing is loaded from anywhere, so there are no streets: which place is asked for, no map server learns.
-const WIDTH = 640, HEIGHT = 380, EDGE = 36, LEAST_M = 200, MOST = 300, METRES_A_DEGREE = 111_320;
+const EDGE = 36, LEAST_M = 200, MOST = 300, METRES_A_DEGREE = 111_320;
 const NS = "http://www.w3.org/2000/svg";
 
 const made = (name, attributes, text = "") => {
@@ -9,7 +9,7 @@ const made = (name, attributes, text = "") => {
   node.textContent = text;
   return node;
 };
-export const lengthWords = (metres) => metres >= 1000 ? `${metres / 1000} km` : `${metres} m`;
+const lengthWords = (metres) => metres >= 1000 ? `${metres / 1000} km` : `${metres} m`;
 
 // Points in order of time, degrees → metres east and north of the newest one. The date line is no edge.
 function metresOf(points) {
@@ -21,36 +21,36 @@ function metresOf(points) {
 }
 
 // The longest round length that fits into a fourth of the plan.
-export function scaleOf(metresAPixel) {
-  const most = WIDTH / 4 * metresAPixel, ten = 10 ** Math.floor(Math.log10(most));
+function scaleOf(metresAPixel, width) {
+  const most = width / 4 * metresAPixel, ten = 10 ** Math.floor(Math.log10(most));
   return [5, 2, 1].map((each) => each * ten).find((each) => each <= most) ?? ten;
 }
 
-// An SVG of at most the newest 300 places; null without any.
-export function plan(points) {
+// An SVG of at most the newest 300 places; null without any. Its own pixels are about the screen's.
+export function plan(points, width = 640, height = 380) {
   if (!points.length) return null;
   const at = metresOf(points.slice(-MOST));
   const span = (key) => [Math.min(...at.map((p) => p[key] - p.within)), Math.max(...at.map((p) => p[key] + p.within))];
   const [west, east] = span("east"), [south, north] = span("north");
-  const metresAPixel = Math.max((east - west) / (WIDTH - 2 * EDGE), (north - south) / (HEIGHT - 2 * EDGE),
-    LEAST_M / (HEIGHT - 2 * EDGE));
-  const x = (p) => (WIDTH / 2 + (p.east - (west + east) / 2) / metresAPixel).toFixed(1);
-  const y = (p) => (HEIGHT / 2 - (p.north - (south + north) / 2) / metresAPixel).toFixed(1);
-  const bar = scaleOf(metresAPixel), barPx = bar / metresAPixel;
-  const svg = made("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "plan", role: "img" });
+  const metresAPixel = Math.max((east - west) / (width - 2 * EDGE), (north - south) / (height - 2 * EDGE),
+    LEAST_M / (height - 2 * EDGE));
+  const x = (p) => (width / 2 + (p.east - (west + east) / 2) / metresAPixel).toFixed(1);
+  const y = (p) => (height / 2 - (p.north - (south + north) / 2) / metresAPixel).toFixed(1);
+  const bar = scaleOf(metresAPixel, width), barPx = bar / metresAPixel;
+  const svg = made("svg", { viewBox: `0 0 ${width} ${height}`, class: "plan", role: "img" });
   svg.setAttribute("aria-label", `A plan of ${at.length} place${at.length > 1 ? "s" : ""} without streets, north up; ` +
     `the newest is marked. The same places stand in the table below.`);
   if (at.length > 1) svg.append(made("polyline", { points: at.map((p) => `${x(p)},${y(p)}`).join(" "), class: "way" }));
   at.forEach((p, n) => {
     const newest = n === at.length - 1 ? " newest" : "";
-    const radius = Math.max(5, p.within / metresAPixel).toFixed(1);
+    const radius = Math.max(newest ? 9 : 5, p.within / metresAPixel).toFixed(1);
     svg.append(made("circle", { cx: x(p), cy: y(p), r: radius, class: `within${newest}` }));
-    svg.append(made("circle", { cx: x(p), cy: y(p), r: newest ? 5 : 2.5, class: `dot${newest}` }));
+    svg.append(made("circle", { cx: x(p), cy: y(p), r: newest ? 3.5 : 2.5, class: `dot${newest}` }));
   });
-  const low = HEIGHT - 14, from = 16;
+  const low = height - 14, from = 16;
   svg.append(made("path", { d: `M${from} ${low - 6}v6h${barPx.toFixed(1)}v-6`, class: "bar" }));
   svg.append(made("text", { x: from + 4, y: low - 10 }, lengthWords(bar)));
-  svg.append(made("path", { d: `M${WIDTH - 22} 40v-24m-5 8l5 -8l5 8`, class: "bar" }));
-  svg.append(made("text", { x: WIDTH - 27, y: 56 }, "N"));
+  svg.append(made("path", { d: `M${width - 22} 40v-24m-5 8l5 -8l5 8`, class: "bar" }));
+  svg.append(made("text", { x: width - 27, y: 56 }, "N"));
   return svg;
 }

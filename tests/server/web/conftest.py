@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine
 
+from tests.server.web.far_side import FarSide, before, behind
 from tests.server.web.streams import Web
 from tests.server.web.town import Somebody, Tag, Town
 
@@ -35,3 +36,18 @@ def tag(town: Town, ann: Somebody) -> Tag:
     made = town.tag()
     town.claim(ann, made)
     return made
+
+
+@pytest.fixture
+def far(town: Town, monkeypatch: pytest.MonkeyPatch) -> FarSide:
+    """A tag in hand that may be claimed privately, and what the server has to hold of it."""
+    made = FarSide(town, town.tag())
+    behind(monkeypatch, made)
+    return made
+
+
+@pytest.fixture
+def far_web(town: Town, far: FarSide, free_port: int) -> Iterator[Web]:
+    """The town on a socket, with that tag within reach."""
+    with Web(town.house, free_port) as served, before(served.server._app, far.routes()):
+        yield served

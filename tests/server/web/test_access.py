@@ -186,6 +186,7 @@ PAGES: dict[str, set[str]] = {
     "POST /s/ways-in/{channel}": STAFF,
     "POST /s/public-texts": STAFF,
     "GET /service": EVERYBODY,
+    "GET /shared": EVERYBODY,
     "GET /f/": EVERYBODY,
     "GET /f/{code}": EVERYBODY,
     "POST /f/{code}": EVERYBODY,
