@@ -15,10 +15,10 @@ from sqlalchemy import Connection
 from server import wiring
 from server.cli.common import AsJson, database, err, say, show, work
 from server.refusal import Kind, Refusal, conflict
-from server.store import partitions, pruning
+from server.store import partitions, private_pruning, pruning
 from server.store.locking import BusyError
 from server.store.partitions import Partition
-from server.sweep import housekeeping
+from server.sweep import housekeeping, private
 from server.sweep.housekeeping import KeptAlreadyError, Plan, Tell
 
 
@@ -34,6 +34,8 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Remove what is older than HEARSIGHT_RETENTION_DAYS for good, and merge old days into months.
+
+    Sealed reports of private tags go after HEARSIGHT_PRIVATE_REPORTS_DAYS.
 
     The server does the same every hour. It may be interrupted (Ctrl-C): the next run goes on where this one ended.
     """
@@ -64,7 +66,10 @@ def _tell_plan(as_json: bool) -> None:
         rows += [_row(at.tx, "erase", part, f"heard before {todo.horizon:%Y-%m-%d}") for part in todo.erase]
         rows += [_row(at.tx, "merge", part, "nothing goes") for part in _days_to_merge(at.tx, todo)]
         batches = pruning.old_batches(at.tx, todo.ledger_before)
+        reports_before = private.reports_before(timedelta(days=at.settings.private_reports_days), at.now)
+        reports = private_pruning.old_reports(at.tx, reports_before)
     rows.append(("remove", "batches", f"received before {todo.ledger_before:%Y-%m-%d %H:%M:%SZ}", batches, None))
+    rows.append(("remove", "sealed_reports", f"received before {reports_before:%Y-%m-%d %H:%M:%SZ}", reports, None))
     show(("do", "table", "what", "rows", "bytes"), rows, as_json)
     if not as_json:
         say("Nothing was changed. Of a table to be erased all rows are counted, gone or not.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Engine, TextClause, text
+from sqlalchemy import Connection, Engine, TextClause, text
 
 from server.store.db import transaction
 
@@ -20,6 +20,7 @@ _REPORTS: Final = text(
     "delete from sealed_reports where ctid = any(array("
     "select ctid from sealed_reports where received_at < :before limit :chunk for update skip locked))"
 )
+_OLD_REPORTS: Final = text("select count(*) from sealed_reports where received_at < :before")
 # Of a tag that is owned the day with its newest report stays, because "heard at" is read from it. Days to come have no
 # reports and are many, so they are not asked.
 _DAYS: Final = text("""
@@ -42,6 +43,11 @@ _DAYS: Final = text("""
 def prune_reports(engine: Engine, before: datetime) -> int:
     """Sealed reports that came before a moment; returns how many went."""
     return _in_chunks(engine, _REPORTS, {"before": before})
+
+
+def old_reports(tx: Connection, before: datetime) -> int:
+    """How many `prune_reports` would remove."""
+    return int(tx.execute(_OLD_REPORTS, {"before": before}).scalar_one())
 
 
 def prune_days(engine: Engine, before: int, newest: int, heard_since: datetime) -> int:

@@ -16,13 +16,18 @@ _HOUR: Final = timedelta(hours=1)
 KEYS_LONGER: Final = timedelta(days=2)
 
 
+def reports_before(reports_kept: timedelta, now: datetime) -> datetime:
+    """Sealed reports whose hour is before this one go."""
+    return now - reports_kept - _HOUR
+
+
 def sweep_private(engine: Engine, reports_kept: timedelta, retention: timedelta, now: datetime) -> dict[str, int]:
     """Removes until nothing is left; returns how many rows of each kind went.
 
     When a tag was heard last outlives its days, until `retention`.
     """
     return {
-        "sealed reports": private_pruning.prune_reports(engine, now - reports_kept - _HOUR),
+        "sealed reports": private_pruning.prune_reports(engine, reports_before(reports_kept, now)),
         "days of private tags": private_pruning.prune_days(
             engine,
             before=day_of(now - reports_kept - KEYS_LONGER),

@@ -226,15 +226,16 @@ def test_retention_says_what_would_go_and_then_removes_it(
         tx.execute(text("insert into sightings values (7, :old, 1, 1, 0, 1, 1, 0, -60, -70)"), {"old": old})
         tx.execute(text("update batches set received_at = :old, sequence = -1"), {"old": old})
         tx.execute(text("insert into outboxes values (1, '\\x01', -1)"))
+        tx.execute(text("insert into sealed_reports values ('', '1', :old), ('', '2', :now)"), {"old": old, "now": now})
     before = contents(empty_database_url)
     planned = json.loads(filled("retention", "run", "--dry-run", "--json").stdout)
     assert [(row["do"], row["table"], row["rows"]) for row in planned] == [
-        ("drop", f"sightings_{old:%Y_%m}", 1), ("remove", "batches", 1),
+        ("drop", f"sightings_{old:%Y_%m}", 1), ("remove", "batches", 1), ("remove", "sealed_reports", 1),
     ]  # fmt: skip
     assert contents(empty_database_url) == before
     assert f"sightings_{old:%Y_%m}" in filled("retention", "show").stdout
     done = {row["what"]: row["count"] for row in json.loads(filled("retention", "run", "--json").stdout)}
-    assert (done["partitions dropped"], done["ledger rows"]) == (1, 1)
+    assert (done["partitions dropped"], done["ledger rows"], done["sealed reports"]) == (1, 1, 1)
     assert len(contents(empty_database_url)["sightings"]) == 50_000
     again = {row["what"]: row["count"] for row in json.loads(filled("retention", "run", "--json").stdout)}
     assert set(again.values()) == {0}

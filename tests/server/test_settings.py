@@ -59,6 +59,7 @@ def test_empty_counts_as_unset() -> None:
         ("PORT", "0"), ("PORT", "x"), ("PORT", "70000"), ("NETWORK_ID", "00"), ("NETWORK_ID", "1ff"),
         ("MQTT_URL", "http://x"), ("DATABASE_URL", "mysql://user:hunter2@x"), ("MASTER_KEY", "c2hvcnQ="),
         ("LOG_FORMAT", "xml"), ("RETENTION_DAYS", "0"), ("RETENTION_DAYS", "1000000"),
+        ("PRIVATE_REPORTS_DAYS", "1"), ("PRIVATE_REPORTS_DAYS", "32"), ("PRIVATE_REPORTS_PER_EID", "0"),
         ("POLICY_PROFILE", "none"),
     ],
 )  # fmt: skip
