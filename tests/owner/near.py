@@ -59,9 +59,8 @@ class NearTag:
     def on(self) -> None:
         self.state, _ = step(self.state, PowerOn(self.clock()), self.dice)
 
-    def power_cycle(self) -> None:
+    def off(self) -> None:
         self.state, _ = step(self.state, PowerOff(self.clock()), self.dice)
-        self.on()
 
     def press(self) -> None:
         self.state, _ = step(self.state, ButtonPress(self.clock()), self.dice)

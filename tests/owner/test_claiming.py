@@ -271,6 +271,7 @@ def test_a_claim_for_another_serial_is_refused_by_the_tag(ann: Claimer, house: H
     with pytest.raises(PrivateError) as refused:
         ann.claim()
     assert refused.value.code == "receipt_invalid"
+    assert "POST /claims/x/answer" not in house.asked
     assert not house.days
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from owner import keyfile, phrase
+from owner import keyfile, phrase, recognise
 from owner.keys import TagSecret, claim_bundle, day_of, eids, hand_over
 from tests.owner.conftest import SERIAL, Run
 from tests.owner.house import House, Json, no
@@ -98,12 +98,16 @@ def test_a_lost_clock_is_found_and_set_right(run: Run, tag: NearTag, kept: keyfi
     )
     tag.state = replace(tag.state, nvm=nvm)
     tag.frame()
-    tag.power_cycle()
+    tag.off()
     tag.clock.ahead_s = 0
-    assert frame_kind(tag.frame()) is FrameType.OWNED
+    tag.on()
+    shown = tag.frame()
+    assert shown[4:20] == eids(claim_bundle(own, today))[0], "ten days ago"
     done = run("near", NUMBER, *HERE)
     assert done.code == 0, done.err
-    assert tag.state.nvm.tick_said <= int(tag.clock()) // 900 + 1
+    assert recognise.position(own, [tag.frame()], int(tag.clock())) == 0
+    tag.clock.ahead_s = 3_000
+    assert tag.frame()[4:20] == eids(claim_bundle(own, today))[day_of(int(tag.clock())) - today]
 
 
 def test_the_code_is_asked_for_after_a_restore(
