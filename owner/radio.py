@@ -43,7 +43,7 @@ class RelayRadio:
     """A gateway of the server's as a radio. `about` is the claim or the tag: `{"claim_id": …}` or `{"serial": …}`."""
 
     def __init__(self, api: Api, about: Mapping[str, Any], gateway: str | None) -> None:
-        self._api, self._asked = api, {**about, "gateway": gateway}
+        self._api, self._asked = api, dict[str, Any]({**about, "gateway": gateway})
         self._relay = ""
 
     def start(self) -> list[bytes]:
@@ -55,6 +55,8 @@ class RelayRadio:
             raise foreign() from None
         if not relay.replace("-", "").replace("_", "").isalnum() or len(frames) > MAX_CANDIDATES:
             raise foreign()
+        # The server may have chosen the gateway; once the tag is privately ours it does not know that any more.
+        self._asked["gateway"] = self._asked["gateway"] or begun.get("gateway")
         self._relay = relay
         return [frame for frame in frames if len(frame) == FRAME_LEN]
 

@@ -202,7 +202,8 @@ class House:
 
     def _post_relays(self, rest: str, body: Json, account: str) -> Json:
         if not rest:
-            if "serial" in body and body["gateway"] is None:
+            serial = body["serial"] if "serial" in body else self._claims[body["claim_id"]][0].unit.serial
+            if body["gateway"] is None and serial in self.owned and self.owned[serial].private:
                 raise no("gateway_needed")
             self._relay = self._relay or self.radio(*self.tags)
             frames = [frame.hex() for frame in self._relay.start()]

@@ -171,9 +171,9 @@ def test_private_to_managed_and_back(
 def test_claimed_anew_whoever_has_the_old_secret_reads_no_further(
     run: Run, house: House, tag: NearTag, kept: keyfile.Kept, code: str, home: Path
 ) -> None:
-    assert run("claim", "--private", typed=code).code == 0
+    assert run("claim", "--private", *HERE, typed=code).code == 0
     assert keyfile.load(keyfile.path_of(home, SERIAL)) == kept.secret, "what goes on keeps its secret"
-    done = run("claim", "--private", "--anew", typed=code)
+    done = run("claim", "--private", "--anew", *HERE, typed=code)
     assert done.code == 0, done.err
     secret_now = keyfile.load(keyfile.path_of(home, SERIAL))
     assert secret_now != kept.secret
