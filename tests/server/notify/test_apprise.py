@@ -90,8 +90,8 @@ def test_what_apprise_must_not_read(hook: Hook, url: str) -> None:
         apprise.send(url, LETTER, private_allowed=True)
 
 
-def test_a_redirection_is_not_followed_into_our_own_network(hook: Hook) -> None:
-    """Even where its address asks apprise to follow."""
+def test_each_connection_is_looked_at_as_it_is_made() -> None:
+    """So a redirection, a name that changed, or whatever a plugin asks beside its message leads nowhere else."""
     guard = Guard(private_allowed=False)
     with socket.create_server(("127.0.0.1", 0)) as inside, socket.socket() as via:
         with pytest.raises(PermissionError):
