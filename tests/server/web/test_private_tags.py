@@ -9,8 +9,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from sqlalchemy import select
 
+from server.store import live
 from server.store.tables import acts, day_keys, handovers
 from tests.server.web.private_owner import PrivateOwner
+from tests.server.web.streams import Web
 from tests.server.web.town import Somebody, Town
 from wire import keys
 from wire.household import HANDOVER_LEN, Handover, open_handover, seal_handover
@@ -114,6 +116,19 @@ def test_a_managed_tag_has_no_days(town: Town) -> None:
     managed = PrivateOwner(town, town.owner(), town.tag())
     town.claim(managed.who, managed.tag)
     managed.who.refused("PUT", path(managed), 409, "not_private", json=body(managed, managed.today, 1))
+
+
+def test_the_open_page_is_told_that_it_was_heard_and_not_where(town: Town, web: Web, ann: PrivateOwner) -> None:
+    ann.upload()
+    with web.watch(ann.who, ann.tag.serial) as reader:
+        assert (reader.next().kind, reader.response.status_code) == ("state", 200)
+        town.wait(minutes=1)
+        with town.house.work() as (tx, now):
+            tx.execute(day_keys.update().where(day_keys.c.day == ann.today).values(last_report_at=now, reports=1))
+            live.tell(tx, [ann.tag.serial])
+        event = reader.next()
+    assert (event.kind, event.data["last"], event.data["private"]) == ("sighting", None, True)
+    assert event.data["heard_at"] == town.now.isoformat().replace("+00:00", "Z")
 
 
 # --- Households --------------------------------------------------------------------------------------------
