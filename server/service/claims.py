@@ -19,8 +19,8 @@ from sqlalchemy import Connection
 from server.rules.facts import ActKind
 from server.service import owning, receipts
 from server.service.caller import Caller
-from server.service.choice import MANAGED_MEANS, PRIVATE_MEANS
 from server.service.claim_memory import ClaimMemory, Step
+from server.service.private_words import MANAGED_MEANS, PRIVATE_MEANS
 from server.service.receipts import Activated, OwnerProof
 from server.service.refusals import WORDS, refuse
 from server.store import acts, ownership, units, weighings

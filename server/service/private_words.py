@@ -1,4 +1,4 @@
-"""What private and managed mean for an owner, in one place for every page."""
+"""What private and managed mean for an owner, in one place for the API and every page."""
 
 from __future__ import annotations
 
@@ -20,4 +20,16 @@ OPENED_HERE: Final = (
 )
 NEEDS_SCRIPT: Final = (
     "A private tag needs JavaScript: its keys are made and used in your browser, and never sent to us."
+)
+# Said beside every place of a managed tag: the server can read it.
+MANAGED_NOTE: Final = (
+    "This tag is managed: our server can read its places. We show them to you only; support and search never see them."
+)
+# Said of a private tag, where a managed one's place would stand.
+PRIVATE_NOTE: Final = (
+    "This tag is private: our server learns that it was heard, and cannot read where. Claim it again with the code from"
+    " its box to have it managed."
+)
+NO_KEYS: Final = (
+    "It is private, and has no keys of yours: claim it with the code from its box. Until then nobody reads it."
 )

@@ -19,8 +19,8 @@ from server.rules.policy import Policy
 from server.rules.position import REASON, Age, Empty, Fix, WhereIs, age_of, where_is
 from server.service import ingest_health, owning, receipts
 from server.service.caller import Caller
-from server.service.choice import MANAGED_NOTE, NO_KEYS, PRIVATE_NOTE
 from server.service.ingest_health import Late
+from server.service.private_words import MANAGED_NOTE, NO_KEYS, PRIVATE_NOTE
 from server.service.receipts import Activated
 from server.service.refusals import refuse
 from server.store import coverage, day_key_uploads, day_keys, lost, ownership, sightings, units

@@ -130,6 +130,9 @@ def test_sightings_after_a_private_claim_are_read_by_nobody(town: Town) -> None:
     page = ann.who.client.get(f"/t/{ann.tag.serial}", headers=ann.who.headers())
     assert page.status_code == 200
     assert "History" not in page.text
+    assert "This tag is private" in ann.who.client.get("/", headers=ann.who.headers()).text
+    life = agent.client.get(f"/s/tag/{ann.tag.serial}", headers=agent.headers())
+    assert "it is private" in life.text
     heard_before = agent.get(f"/support/tags/{ann.tag.serial}")
     assert heard_before["private"] is True
     # Managed again, the time in between stays nobody's.
