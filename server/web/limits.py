@@ -46,7 +46,7 @@ RATES: Final[Mapping[str, Rate]] = {
     # Private finding: days, households, lines to tags
     "day_keys": Rate(30, 3600),  # a year each, with a scalar multiplication a day
     "household_key": Rate(30, 3600),  # addresses can be guessed
-    "relay": Rate(30, 900),  # each asks a gateway what it hears
+    "relay": Rate(90, 900),  # each asks a gateway what it hears; whoever waits for a tag asks every few seconds
     "relay_step": Rate(300, 900),  # a year of identifiers takes twenty steps
     "channel_test": Rate(10, 3600),  # it writes to an address that nobody has confirmed
     "found": Rate(60, 60),
