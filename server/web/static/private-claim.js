@@ -88,6 +88,7 @@ $("check-form").addEventListener("submit", (event) => {
 async function carry() {
   only("carry");
   show($("carry"));
+  $("gateway").value = tag.gateway ?? "";
 }
 
 const say = (text) => {

@@ -32,6 +32,7 @@ async function begin() {
   if (!tag) { for (const part of PARTS) $(part).hidden = true; return; }
   $("ring-code").hidden = Boolean(tag.claimKey);
   $("code").required = !tag.claimKey;
+  $("ring-gateway").value ||= tag.gateway ?? "";
   await Promise.all([look(progress), due()]);
 }
 
@@ -68,7 +69,7 @@ async function withTag(button, act) {
   await trying(button, $("ring-wrong"), async () => {
     if (!tag.claimKey) tag = { ...tag, claimKey: claimKey($("code").value) };
     await act($("ring-gateway").value.trim());
-    tag = await keep(tag);
+    tag = await keep({ ...tag, gateway: $("ring-gateway").value.trim() });
     $("code").value = "";
     $("ring-code").hidden = true;
     $("code").required = false;

@@ -22,13 +22,15 @@ export async function yearOf(tag) {
 // told each step in plain words. Throws NotDone, or Refusal.
 export async function claim(tag, gateway, year, say) {
   say("The code is shown to our server as a hash; the code itself stays here.");
-  const { claim_id: id } = await post("/claims", { claim_hash: hex(await tagside.claimHash(tag.claimKey)) });
-  await throughRelay({ claim_id: id }, gateway, say, async (relay) => {
+  const claimHash = hex(await tagside.claimHash(tag.claimKey));
+  // A claim ends with the tag's signature; whoever is cut off after that begins another one.
+  const begin = async () => ({ claim_id: (await post("/claims", { claim_hash: claimHash })).claim_id });
+  await throughRelay(begin, gateway, say, async (relay, { claim_id: id }) => {
     const frame = await mineOf(relay, tag) ?? await claimedOf(relay, id);
     say(`The tag is heard by ${relay.gateway}.`);
     if (tag.state === "new") {
       await activate(tag, id, relay, frame, say);
-      tag = await keep({ ...tag, state: "activated", firstDay: year.firstDay });
+      tag = await keep({ ...tag, state: "activated", firstDay: year.firstDay, gateway: relay.gateway });
     }
     await uploadYear(tag, year, say);
     say("Our server has the year's public keys: gateways can seal to them, and nobody but you can open that.");
@@ -99,14 +101,14 @@ async function writeYear(tag, { firstDay, eids }, relay, frame, say) {
 export async function renew(tag, gateway, say) {
   const year = await yearOf(tag);
   await uploadYear(tag, year, say);
-  await throughRelay({ serial: tag.serial }, gateway, say, async (relay) => {
+  await throughRelay(() => ({ serial: tag.serial }), gateway, say, async (relay) => {
     await writeYear(tag, year, relay, await ownOf(relay, tag), say);
   });
   say("The tag holds the days of another year.");
 }
 
 export async function ring(tag, gateway, seconds, say) {
-  await throughRelay({ serial: tag.serial }, gateway, say, async (relay) => {
+  await throughRelay(() => ({ serial: tag.serial }), gateway, say, async (relay) => {
     const nonce = await relay.nonce(await ownOf(relay, tag));
     const data = await tagside.ringData(await ownKey(tag.seed), nonce, seconds);
     await relay.say(tag.claimKey, nonce, Op.RING, data);
@@ -116,13 +118,16 @@ export async function ring(tag, gateway, seconds, say) {
 
 // --- The way to the tag
 
-async function throughRelay(about, gateway, say, act) {
+// `aim` gives what the relay is about, anew for each try.
+async function throughRelay(aim, gateway, say, act) {
   for (let tries = TRIES; ; tries -= 1) {
     let relay = null;
     try {
       say("Asking the receiver which tags it hears.");
+      const about = await aim();
       relay = await Relay.open(about, gateway);
-      return await act(relay);
+      gateway = relay.gateway; // once the tag is private, nobody but us knows which one
+      return await act(relay, about);
     } catch (wrong) {
       if (tries <= 1 || !relay || !CUT_OFF.has(wrong.code)) throw wrong;
       say("The link to the tag was cut off. Once more.");

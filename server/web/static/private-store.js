@@ -1,6 +1,7 @@
 // The secrets of private tags that this browser holds, in its IndexedDB: one entry a tag. Not encrypted, for the same
 // reasons as the key files of owner/keyfile.py. An entry:
-// { serial, seed, claimKey | null, tickZeroS, firstDay | null, state: "new" | "activated" | "owned" }.
+// { serial, seed, claimKey | null, tickZeroS, firstDay | null, state: "new" | "activated" | "owned", gateway? }.
+// `gateway`: the receiver through which we last spoke with it.
 // "new": words not yet confirmed or the tag has not signed; "activated": signed, but its list is not written yet.
 import { Refusal, hex } from "./private.js";
 

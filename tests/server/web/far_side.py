@@ -66,7 +66,7 @@ class FarSide:
     reports: dict[bytes, list[bytes]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     asked: list[list[str]] = field(default_factory=list)
-    released: bool = False
+    claiming: bool = False
     private: bool = False
     owner_key: bytes = b""
     challenge: bytes = b""
@@ -102,6 +102,11 @@ class FarSide:
         self.file(frame.eid, sealed)
         return sealed
 
+    def renew_due(self) -> date:
+        """The keys that the server has end soon; gives their last day."""
+        self.renew_from = self.town.now.date()
+        return datetime.fromtimestamp(max(self.days) * 86_400, UTC).date()
+
     def file(self, eid: bytes, sealed: bytes) -> None:
         self.reports.setdefault(eid, []).append(sealed)
 
@@ -110,9 +115,11 @@ class FarSide:
     def claim(self, claim_hash: str) -> dict[str, Any]:
         if not hmac.compare_digest(bytes.fromhex(claim_hash), wire_keys.claim_hash(self.tag.state.unit.k_claim)):
             raise refuse("code_unknown")
+        self.claiming = True
         return {"claim_id": "ab" * 16, "serial": self.tag.serial, "private": True}
 
     def candidates(self, frames: list[str]) -> dict[str, Any]:
+        self._must_live()
         for index, frame in enumerate(frames):
             try:
                 if decode_p(bytes.fromhex(frame), K_LOT, K_FACTORY).serial == self.tag.serial:
@@ -122,12 +129,12 @@ class FarSide:
         raise refuse("tag_not_heard")
 
     def ask(self, nonce: str, owner_public_key: str, cleared: bool) -> dict[str, Any]:
+        self._must_live()
         held = self.tag.state.nvm.owner_hash
         self.owner_key = bytes.fromhex(owner_public_key)
         if held and held != wire_keys.owner_hash(self.owner_key) and not cleared:
             with self.town.house.work() as (tx, now):
                 key = keys.server_key(tx, self.town.house.vault, now)
-            self.released = True
             release = key.sign(release_message(self.tag.serial, bytes.fromhex(nonce)))
             return {"challenge": None, "release": release.hex()}
         self.challenge = secrets.token_bytes(16)
@@ -148,8 +155,13 @@ class FarSide:
                 name = f"Tag {self.tag.serial}"
                 assert ownership.begin(tx, self.tag.serial, who.account_no, name, stated.owner_hash, act, now)
             tx.execute(text("update ownership set private = true where until is null"))
-        self.private = True
+        self.private, self.claiming = True, False
         return {"serial": self.tag.serial, "tag_public_key": tag_key.hex(), "challenge": self.challenge.hex()}
+
+    def _must_live(self) -> None:
+        """A claim ends with the tag's signature."""
+        if not self.claiming:
+            raise refuse("claim_expired")
 
     def put(self, first_day: int, days: str) -> dict[str, Any]:
         packed, today = base64.b64decode(days, validate=True), int(self.town.now_s) // 86_400
@@ -169,7 +181,9 @@ class FarSide:
     # --- the relay
 
     def open(self, about: dict[str, Any]) -> dict[str, Any]:
-        if about.get("claim_id") is None and not about["gateway"]:
+        if about.get("claim_id"):
+            self._must_live()
+        if self.private and not about["gateway"]:
             raise Refusal(Kind.INVALID, "gateway_needed", "Nobody but you can tell where it is.", "Name a gateway.")
         self._fault()
         noise = bytes.fromhex("f0001130") + secrets.token_bytes(20)
