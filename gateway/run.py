@@ -117,6 +117,7 @@ class Gateway:
 
     # ------------------------------------------------------------------------------------ life
     async def run(self, stop: asyncio.Event) -> None:
+        self._place = self._look_where()
         if await self._on_disk(self._outbox.begin):
             self._log.warning("unclean_stop", lost_at_most_s=self._settings.window_s)
         self._dialogue.last_command = await self._on_disk(self._outbox.recall, "last_command") - 1
@@ -190,6 +191,8 @@ class Gateway:
         await asyncio.gather(
             self._keep(window, judged.quality), self._finding.take(window.owned, self._place, judged.quality)
         )
+        if window.owned:
+            self._tell_state()
 
     async def _keep(self, window: Window, clock: Clock) -> None:
         if not window.sightings and not window.dropped and not await self._on_disk(self._outbox.owes):

@@ -34,11 +34,14 @@ def a_key(n: int) -> bytes:
 
 @dataclass
 class House:
-    """Directory and reports. `spoil` changes shards on their way, `fail` is what the next requests get instead."""
+    """Directory and reports. `away` refuses everything, `spoil` changes shards on their way, and `fail` is what the
+    next requests get instead.
+    """
 
     key: Ed25519PrivateKey
     gateway_key: Ed25519PublicKey | None = None
     shards: int = 1
+    away: bool = False
     spoil: dict[bytes, bytes] = field(default_factory=dict)
     fail: list[int | Reply] = field(default_factory=list)
 
@@ -66,9 +69,11 @@ class House:
 
     def route(self, method: str, path: str, headers: Any, body: bytes) -> Reply:
         self.asked.append(path)
-        if self.fail:
+        if self.away:
+            reply: Reply = (503, {}, b"{}")
+        elif self.fail:
             failure = self.fail.pop(0)
-            reply: Reply = (failure, {}, b"{}") if isinstance(failure, int) else failure
+            reply = (failure, {}, b"{}") if isinstance(failure, int) else failure
         elif method == "POST" and path == "/api/v1/reports":
             reply = self._report(body)
         elif method == "GET" and path.startswith("/api/v1/directory/"):

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from tests.gateway.claims import Claims, RefusedError
+from tests.gateway.finding import House
 from wire import topics
 from wire.batch import Batch, GatewayClass, Place, decode_batch, unpack_sightings
 from wire.command import LIFETIME_MS, Answer, Command, Order, decode_answer, encode_command
@@ -73,6 +74,7 @@ class TestServer:
         self.states: list[GatewayState] = []
         self.answers: list[Answer] = []
         self.claims: Claims | None = None
+        self.house = House(self.key)
         self.enrol_answer: tuple[int, bytes] | None = None
         self._lock = threading.Lock()
         self._sequence = 0
@@ -80,10 +82,21 @@ class TestServer:
         server = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.answer(*server.house.route("GET", self.path, self.headers, b""))
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                if self.path == "/api/v1/reports":
+                    self.answer(*server.house.route("POST", self.path, self.headers, body))
+                    return
                 status, answer = server.route(self.path, body, self.headers.get("authorization", ""))
+                self.answer(status, {}, answer)
+
+            def answer(self, status: int, headers: dict[str, str], answer: bytes) -> None:
                 self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
                 self.send_header("content-length", str(len(answer)))
                 self.end_headers()
                 self.wfile.write(answer)
@@ -128,6 +141,7 @@ class TestServer:
             error = {"code": "enrolment_refused", "message": "This token is not valid.", "do": "Ask for a new one."}
             return 403, json.dumps({"error": error}).encode()
         self.gateway_key = request.public_key
+        self.house.gateway_key = public_key(request.public_key)
         reply = EnrolReply(
             GATEWAY, request.public_key, self.mqtt_url, f"gw-{GATEWAY}", self.password, GatewayClass.OWN_SITE,
             NETWORK_ID_LAB, self.place,
