@@ -10,7 +10,17 @@ import pytest
 
 from gateway.config import PREFIX, SETTINGS
 from gateway.enrol import enrol
-from gateway.health import DEAF_S, STALE_S, Health, load_status, metrics_text, save_status, troubles
+from gateway.health import (
+    DEAF_S,
+    DIRECTORY_OLD_S,
+    STALE_S,
+    FindingHealth,
+    Health,
+    load_status,
+    metrics_text,
+    save_status,
+    troubles,
+)
 from tests.gateway.air import Air, frame
 from tests.gateway.process import GatewayProcess
 from tests.gateway.server import TestServer, wait_for
@@ -44,6 +54,9 @@ def test_all_is_well() -> None:
         (but(queued_batches=100_000), "wait for a receipt"),
         (but(clock="unsure", clock_reason="not synchronised"), "not synchronised"),
         (but(at_ms=NOW_MS - int(STALE_S * 1000) - 1), "said nothing"),
+        (but(finding=FindingHealth(directory_age_s=DIRECTORY_OLD_S + 1, directory_trouble="no answer")), "6 h old (no"),
+        (but(started_at_ms=NOW_MS - int(DIRECTORY_OLD_S * 1_000) - 1), "directory of owned tags is"),
+        (but(finding=FindingHealth(reports_waiting=7, reports_trouble="no answer")), "7 sealed reports wait (no"),
     ],
 )
 def test_each_trouble_is_named(health: Health, word: str) -> None:
