@@ -23,7 +23,7 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from demo import past, present, story
+from demo import friend, past, present, story
 from demo.api import wait_until
 from demo.closing import closing_words
 from demo.mailbox import Mailbox
@@ -113,6 +113,7 @@ def _play(
             past.play(setup, each, air, programs, steps.watch(f"{title} – what was heard"))
         live = steps.do("tags on the air, real gateways listening", present.on_the_air, setup, stories, air, programs)
         steps.do("the customer of story G claims her tag", present.claim, setup, stories[0], air, programs)
+        steps.do("her friend claims hers privately", friend.claims_privately, setup, stories[0], air, programs)
     console.print(closing_words(setup, stories, live, mailbox.folder), soft_wrap=True)
     while True:
         programs.check()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rich.text import Text
 
-from demo.present import CUSTOMER
-from demo.setup import AGENT, OPERATOR, Setup
+from demo import friend
+from demo.setup import AGENT, CUSTOMER, FRIEND, OPERATOR, Setup
 from demo.story import Story
 
 
@@ -22,6 +22,7 @@ def closing_words(setup: Setup, stories: Sequence[Story], live: Sequence[str], l
     for who, what, where in (
         (AGENT, "support, the order of story T", f"{base}/s/order/{bad.number}"),
         (CUSTOMER, "owner of the tag of story G", f"{base}/"),
+        (FRIEND, "her friend, whose tag is private: only the last line below reads where it is", f"{base}/"),
         (OPERATOR, "operator, the gateways", f"{base}/s/gateways"),
     ):
         said.append(f"{what}\n", style="bold")
@@ -44,6 +45,7 @@ def command_lines(setup: Setup, good: Story, bad: Story) -> str:
             f"HEARSIGHT_DATA={data} {python} -m server why {bad.number}",
             f"{asked} {python} -m owner where {good.raw['tag'][0]['serial']}",
             f"{asked} {python} -m owner watch {good.raw['tag'][0]['serial']}",
+            friend.locate_line(setup, good, python),
         )
     )
 

@@ -19,7 +19,11 @@ from demo.story import Json, Story
 
 OPERATOR: Final = "olga.operator@example.org"
 AGENT: Final = "ash.agent@example.org"
-PEOPLE: Final = ((AGENT, "agent", "Ash"), ("rowan.ellery@example.org", "owner", "Rowan Ellery"))
+CUSTOMER: Final = "rowan.ellery@example.org"
+FRIEND: Final = "wren.lindqvist@example.org"
+PEOPLE: Final = (
+    (AGENT, "agent", "Ash"), (CUSTOMER, "owner", "Rowan Ellery"), (FRIEND, "owner", "Wren Lindqvist"),
+)  # fmt: skip
 TOKEN_NAME: Final = "demo"  # noqa: S105 - a name, not a token
 
 

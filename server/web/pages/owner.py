@@ -40,7 +40,7 @@ def tag(request: Request, serial: Serial, house: TheHouse, who: Owner, day: str 
             history = whereabouts.history(tx, who, serial, from_at, to_at, house.policy, now)
     receipt = _receipt(house, who, serial)
     # A private tag's places are opened by its page, with keys that the server does not have.
-    template = "tag_private.html" if getattr(answer, "private", False) else "tag.html"
+    template = "tag_private.html" if answer.private else "tag.html"
     return page(
         request, template, tag=answer, history=history, receipt=receipt, day=chosen, today=today,
         private_words=private_words,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine
 
-from tests.server.web.far_side import FarSide, before, behind
+from tests.server.web.far_side import FarSide
 from tests.server.web.streams import Web
 from tests.server.web.town import Somebody, Tag, Town
 
@@ -39,15 +39,15 @@ def tag(town: Town, ann: Somebody) -> Tag:
 
 
 @pytest.fixture
-def far(town: Town, monkeypatch: pytest.MonkeyPatch) -> FarSide:
-    """A tag in hand that may be claimed privately, and what the server has to hold of it."""
+def far(town: Town) -> FarSide:
+    """A tag in hand, and the relay to it."""
     made = FarSide(town, town.tag())
-    behind(monkeypatch, made)
+    town.house.relays = made
     return made
 
 
 @pytest.fixture
 def far_web(town: Town, far: FarSide, free_port: int) -> Iterator[Web]:
     """The town on a socket, with that tag within reach."""
-    with Web(town.house, free_port) as served, before(served.server._app, far.routes()):
+    with Web(town.house, free_port) as served:
         yield served

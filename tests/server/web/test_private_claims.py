@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from server.store.tables import acts, audit, day_keys, metadata, ownership
 from tests.server.web.private_owner import PrivateOwner
-from tests.server.web.town import Town
+from tests.server.web.town import HOME, HOME_TRACES, Town
 from wire import keys
 from wire.activation import answer_challenge
 from wire.frames import FrameType, frame_kind
@@ -115,8 +115,6 @@ def test_sightings_after_a_private_claim_are_read_by_nobody(town: Town) -> None:
     town.gateway("gw")
     town.claim(ann.who, ann.tag)
     town.wait(minutes=10)
-    from tests.server.web.town import HOME
-
     town.hear("gw", ann.tag.serial, HOME, [town.now - timedelta(minutes=5)])
     assert ann.who.get(path)["last"] is not None
     ann.whole()
@@ -129,7 +127,8 @@ def test_sightings_after_a_private_claim_are_read_by_nobody(town: Town) -> None:
     ann.who.refused("GET", f"{path}/history{period}", 409, "private")
     page = ann.who.client.get(f"/t/{ann.tag.serial}", headers=ann.who.headers())
     assert page.status_code == 200
-    assert "History" not in page.text
+    assert "geo:" not in page.text
+    assert not [trace for trace in HOME_TRACES if trace in page.text]
     assert "This tag is private" in ann.who.client.get("/", headers=ann.who.headers()).text
     life = agent.client.get(f"/s/tag/{ann.tag.serial}", headers=agent.headers())
     assert "it is private" in life.text
