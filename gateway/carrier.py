@@ -88,8 +88,9 @@ class Carrier:
         if held is None or held.session != order.session:
             return Failed(order.session, "not_reachable")
         reply = await held.tag.say(order.message)
-        if order.message[0] in (Op.CLEAR, Op.SET_OWNER):
-            self._hold()  # more will come: an activation after clearing, the next step of a list of identifiers
+        if order.message[0] in (Op.STATE, Op.CLEAR, Op.SET_OWNER):
+            # More will come: what the state was asked for, an activation after clearing, the next step of a list.
+            self._hold()
         elif order.message[0] == Op.ACTIVATE:
             self._hold()  # more may come
             held.listening = True

@@ -21,6 +21,7 @@ from server.service.broker_list import password_hash
 from tests.conftest import ROOT
 from tests.fixtures.brokers import Mosquitto
 from tests.fixtures.ports import free_ports
+from tests.fixtures.wiretap import Wiretap
 
 READY = "Five lines to try"
 # A first start takes 40 seconds on a quiet machine; a busy one is no failure.
@@ -32,11 +33,12 @@ TERMINAL_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 @dataclass
 class Demo:
-    """A running `python -m demo`."""
+    """A running `python -m demo`. `tap` listens to what its gateways say to the broker, where that is ours."""
 
     data: Path
     port: int
     child: subprocess.Popen[bytes]
+    tap: Wiretap | None = None
 
     @property
     def url(self) -> str:
@@ -105,14 +107,18 @@ def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """The demo on the server's own broker, or (`mosquitto`) on Debian's with passwords and access lists."""
     folder = tmp_path_factory.mktemp("demo")
     mosquitto = _mosquitto(folder) if request.param == "mosquitto" else None
-    running = start_demo(folder / "data", free_ports(), _settings(mosquitto) if mosquitto else {})
+    tap = Wiretap(mosquitto.port) if mosquitto else None
+    settings = _settings(mosquitto, tap) if mosquitto and tap else {}
+    running = start_demo(folder / "data", free_ports(), settings)
+    running.tap = tap
     try:
         running.wait_ready()
         yield running
     finally:
         if running.child.poll() is None:
             running.stop()
-        if mosquitto:
+        if mosquitto and tap:
+            tap.close()
             mosquitto.stop()
 
 
@@ -129,8 +135,9 @@ def _mosquitto(folder: Path) -> Mosquitto:
     return broker
 
 
-def _settings(broker: Mosquitto) -> dict[str, str]:
+def _settings(broker: Mosquitto, tap: Wiretap) -> dict[str, str]:
     return {
+        "HEARSIGHT_MQTT_PUBLIC_URL": f"mqtt://127.0.0.1:{tap.port}",
         "HEARSIGHT_MQTT_URL": f"mqtt://Server:only%20for%20this%20test@127.0.0.1:{broker.port}",
         "HEARSIGHT_MQTT_PASSWD_FILE": str(broker.folder / "passwd"),
         "HEARSIGHT_MQTT_PID_FILE": str(broker.pid_file),

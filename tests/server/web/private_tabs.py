@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, Request, expect
 
+from tests.fixtures.wiretap import shape_of
 from tests.server.web.far_side import FarSide
 from tests.server.web.streams import Web
 from tests.server.web.tabs import tab
@@ -40,17 +40,7 @@ class Traffic:
 
     def holds(self, secret: bytes) -> str:
         """In which shape this stands in what was sent; empty if it does not."""
-        folded = bytes(self.sent).lower()
-        shapes = {"raw": secret in self.sent, "hex": secret.hex().encode() in folded}
-        shapes["reversed"] = secret[::-1] in self.sent or secret[::-1].hex().encode() in folded
-        shapes["numbers"] = ",".join(map(str, secret)).encode() in self.sent.replace(b" ", b"")
-        shapes["percent"] = "".join(f"%{byte:02x}" for byte in secret).encode() in folded
-        for shift in range(3):
-            whole = base64.b64encode(bytes(shift) + secret)
-            inner = whole[4 if shift else 0 : -4]  # only what no neighbour changes
-            shapes[f"base64 {shift}"] = inner in self.sent
-            shapes[f"base64url {shift}"] = inner.translate(bytes.maketrans(b"+/", b"-_")) in self.sent
-        return next((shape for shape, found in shapes.items() if found), "")
+        return shape_of(secret, bytes(self.sent))
 
 
 @contextmanager
