@@ -150,7 +150,7 @@ def test_support_reads_activated_and_heard_and_no_place(journey: Journey) -> Non
     agent = journey.demo.api(AGENT)
     life = agent.get(f"/support/tags/{TAG}").json()
     assert life["private"]
-    assert life["states"][-1]["state"] == "activated"
+    assert life["states"][-1]["step"] == "activated"
     assert life["heard"]
     assert life["last_heard_at"]
     for path in (f"/support/tags/{TAG}", f"/find?q={TAG}"):
