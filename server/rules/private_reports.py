@@ -11,7 +11,8 @@ from enum import StrEnum
 from typing import Final
 
 # A tag shows an EID for one UTC day, and a gateway may be cut off for some hours. Shorter, and its reports are lost;
-# longer, and whoever recorded the EID may go on filling it for another day.
+# longer, and whoever recorded the EID may go on filling it for another day. A report from before the day counts from
+# its beginning: EIDs are public, and one made up the day before would close everybody's at noon.
 CLOSES_AFTER: Final = timedelta(hours=36)
 # A tag's day begins and ends with its own clock, and a report may come from a gateway that was cut off.
 DAYS_EITHER_SIDE: Final = 1
@@ -23,7 +24,7 @@ class Why(StrEnum):
 
     EID_UNKNOWN = "eid_unknown"  # no tag of ours: a stranger's, or one that is private no more
     EID_DAY = "eid_day"  # not its UTC day, give or take one
-    EID_CLOSED = "eid_closed"  # its first report is 36 h old
+    EID_CLOSED = "eid_closed"  # its first report is 36 h old, and so is its day
     QUOTA_EID = "quota_eid"  # as many as an EID may have in its whole life
     QUOTA_GATEWAY = "quota_gateway"  # as many as one gateway may bring in an hour, of this EID or altogether
 
@@ -37,6 +38,7 @@ def closed(day: int, first_report_at: datetime | None, now: datetime) -> Why | N
     """Why nothing more is taken for an EID of this day; None while it is open."""
     if abs(day_of(now) - day) > DAYS_EITHER_SIDE:
         return Why.EID_DAY
-    if first_report_at is not None and now - first_report_at >= CLOSES_AFTER:
+    begins = _EPOCH + timedelta(days=day)
+    if first_report_at is not None and now - max(first_report_at, begins) >= CLOSES_AFTER:
         return Why.EID_CLOSED
     return None

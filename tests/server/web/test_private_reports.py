@@ -136,14 +136,27 @@ def test_an_identifier_is_open_on_its_day_and_the_days_beside_it(
 
 
 def test_an_identifier_closes_36_hours_after_its_first_report(town: Town, dock: Courier, bag: PrivateTag) -> None:
-    town.now = datetime(2026, 11, 21, 1, 0, tzinfo=UTC)
-    day = today(town) + 1
+    town.now = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
+    day = today(town)
     first = bag.report(day)
     dock.brought([first])
     town.wait(hours=35, minutes=59)
     assert dock.brought([bag.report(day)])["stored"] == 1, "a later one does not put it off, either"
     town.wait(minutes=1)
     assert dock.brought([bag.report(day), first]) == {"stored": 0, "known": 1, "refused": {"eid_closed": 1}}
+
+
+def test_a_report_made_up_before_the_day_closes_nothing_in_it(town: Town, dock: Courier, bag: PrivateTag) -> None:
+    """The directory tells everybody tomorrow's identifiers: one false report must not end the tag's day at noon."""
+    town.now = datetime(2026, 11, 21, 0, 0, tzinfo=UTC)
+    day = today(town) + 1
+    dock.brought([bag.report(day)])
+    town.now = datetime(2026, 11, 22, 23, 59, tzinfo=UTC)
+    assert dock.brought([bag.report(day)])["stored"] == 1
+    town.now = datetime(2026, 11, 23, 11, 59, tzinfo=UTC)
+    assert dock.brought([bag.report(day)])["stored"] == 1, "a gateway that was cut off"
+    town.wait(minutes=1)
+    assert dock.brought([bag.report(day)])["refused"] == {"eid_closed": 1}
 
 
 def test_nothing_more_is_taken_for_a_tag_that_was_given_up(
