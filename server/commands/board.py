@@ -58,11 +58,17 @@ class Board:
         self._lock = threading.Lock()
 
     def open(self, gateway: str, take: Take) -> bytes:
-        """A new session. `take` says of each reply whether it was waited for. Refusals: carry_busy."""
+        """A new session. `take` says of each reply whether it was waited for. Refusals: carry_busy.
+
+        Whoever said nothing for `HELD_FOR` loses the gateway: their next word would cut this conversation off.
+        """
         now = self._clock()
         with self._lock:
-            if any(s.gateway == gateway and now < s.used_at + HELD_FOR for s in self._sessions.values()):
+            before = {key: held for key, held in self._sessions.items() if held.gateway == gateway}
+            if any(now < held.used_at + HELD_FOR for held in before.values()):
                 raise refuse("carry_busy", reference=gateway)
+            for silent in before:
+                del self._sessions[silent]
             session = self._dice(16)
             self._sessions[session] = _Session(gateway, take, now)
         return session
@@ -72,15 +78,21 @@ class Board:
         with self._lock:
             self._sessions.pop(session, None)
 
+    def holds(self, session: bytes) -> bool:
+        """Whether a session still has its gateway."""
+        with self._lock:
+            return session in self._sessions
+
     def order(self, gateway: str, order: Order) -> bool:
-        """Sign and send; False if there is no line to the broker."""
+        """Sign and send; False if there is no line to the broker, or the session has lost its gateway."""
         with self._lock:
             now = self._clock()
             now_us = int(now.timestamp() * 1_000_000)
             self._sequence = sequence = max(self._sequence + 1, now_us)
             session = self._sessions.get(order.session)
-            if session is not None:
-                session.used_at = now
+            if session is None or session.gateway != gateway:
+                return False
+            session.used_at = now
         command = Command(gateway, sequence, now_us // 1000 + LIFETIME_MS, order)
         return self._send(gateway, sign(self._key, Domain.COMMAND, encode_command(command)))
 

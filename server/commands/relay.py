@@ -141,6 +141,8 @@ class GatewayRelays:
             raise refuse("relay_full")
         try:
             with self._lock:
+                if not self._board.holds(opened.session):  # it said nothing for long, and somebody else speaks there
+                    self._end(opened)
                 if self._open.get(opened.relay_id) is not opened:
                     raise refuse("relay_unknown", reference=opened.relay_id)
                 if opened.waits_for is not None:
@@ -176,8 +178,8 @@ class GatewayRelays:
         with self._lock:
             if self._open.pop(opened.relay_id, None) is None:
                 return
+            if opened.connected:  # a gateway that is asked what it hears hangs up; nobody waits for what it says
+                self._board.order(opened.gateway, Find(opened.session))
             self._board.close(opened.session)
             if opened.waits_for is not None:
                 opened.replies.put(None)
-        if opened.connected:  # a gateway that is asked what it hears hangs up; nobody waits for what it says
-            self._board.order(opened.gateway, Find(opened.session))

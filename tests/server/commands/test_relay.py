@@ -149,6 +149,31 @@ def test_a_gateway_in_the_middle_of_something_is_left_alone(house: House) -> Non
     house.line(BEN)
 
 
+@pytest.mark.parametrize("end", ["connect", "write", "close", "expire", "open"])
+def test_a_line_that_was_silent_never_cuts_off_whoever_speaks_there_now(house: House, end: str) -> None:
+    """Its connection, its end and its age would each make the gateway hang up on the other's tag."""
+    silent = house.line()
+    house.relays.connect(ANN, silent.relay_id, FRAME)
+    house.now += HELD_FOR
+    line = house.line(BEN)
+    house.relays.connect(BEN, line.relay_id, FRAME)
+    before = len(house.sent)
+    if end == "connect":
+        assert code_of(lambda: house.relays.connect(ANN, silent.relay_id, FRAME)) == "relay_unknown"
+    elif end == "write":
+        assert code_of(lambda: house.relays.write(ANN, silent.relay_id, b"m" * 11)) == "relay_unknown"
+    elif end == "close":
+        house.relays.close(ANN, silent.relay_id)
+    elif end == "open":
+        house.line(ANN, "cellar")
+        before += 1
+    else:
+        house.now += timedelta(minutes=5) - HELD_FOR
+        house.relays.expire()
+    assert len(house.sent) == before
+    house.relays.write(BEN, line.relay_id, b"m" * 11)
+
+
 @pytest.mark.parametrize("said", ["button_not_pressed", "not_reachable", "tag_refused", "tag_not_heard"])
 def test_what_a_gateway_says_of_the_tag_is_told_and_the_line_stays(house: House, said: str) -> None:
     line = house.line()
