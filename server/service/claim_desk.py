@@ -35,7 +35,8 @@ def frame_keys(tx: Connection, vault: Vault, serial: int, network_id: int) -> Fr
 
 
 def choose(tx: Connection, house: House, claim: Claim, frames: Sequence[bytes], now: datetime) -> int:
-    """Which of the frames is the claimed tag's. Refusals: claim_expired, tag_not_heard, not_ready."""
+    """Which of the frames is the claimed tag's. Refusals: claim_expired, claim_taken, tag_not_heard, not_ready."""
+    claims.must_be_free(tx, claim)
     network_id = house.settings.network_id
     opening = frame_keys(tx, house.vault, claim.serial, network_id)
     likely = relaying.likely(tx, claim.serial, frames[:MAX_CANDIDATES], network_id)

@@ -165,6 +165,16 @@ def mine(tx: Connection, account_no: int, claim_id: str) -> Claim:
     return claim
 
 
+def must_be_free(tx: Connection, claim: Claim) -> None:
+    """Of a tag that somebody else claimed meanwhile a claim learns nothing more: not where it is heard, nor as what.
+
+    Refusals: claim_taken.
+    """
+    owned = ownership.living(tx, claim.serial)
+    if owned is not None and owned.account_no != claim.account_no:
+        raise refuse("claim_taken", reference=claim.claim)
+
+
 def view(tx: Connection, memory: ClaimMemory, claim: Claim, now: datetime) -> ClaimView:
     """Where a claim stands and what happened to it."""
     unit = units.by_serial(tx, claim.serial)
@@ -255,9 +265,8 @@ def ask(
     if len(owner_public_key) != 32:
         raise refuse("owner_key_invalid", reference=claim.claim)
     hashed = owner_hash(owner_public_key)
+    must_be_free(tx, claim)
     last = ownership.last(tx, claim.serial)
-    if last is not None and last.until is None and last.account_no != claim.account_no:
-        raise refuse("claim_taken", reference=claim.claim)
     # A tag that was private keeps its identifiers through an activation: only forgetting makes it managed.
     to_managed = last is not None and last.private and not memory.private(claim.claim)
     if last is not None and (last.owner_hash != hashed or to_managed) and not cleared:

@@ -56,11 +56,12 @@ def tag_of(
 ) -> int:
     """The serial of the tag that the caller wants to speak with: of a claim under way, or one of theirs.
 
-    Refusals: claim_unknown, claim_expired, tag_unknown, gateway_needed, bad_request.
+    Refusals: claim_unknown, claim_expired, claim_taken, tag_unknown, gateway_needed, bad_request.
     """
     if claim_id is not None and serial is None:
         claim = claims.mine(tx, who.account_no, claim_id)
         memory.must_live(claim.claim, now)
+        claims.must_be_free(tx, claim)
         serial = claim.serial
     elif serial is not None and claim_id is None:
         owning.owned(tx, who, serial)

@@ -139,7 +139,9 @@ def state(claim_id: ClaimInPath, house: TheHouse, who: Owner) -> ClaimView:
         return claims.view(tx, house.claims, claims.mine(tx, who.account_no, claim_id), now)
 
 
-@router.post("/{claim_id}/candidates", responses=refusals(*_ALWAYS, "claim_expired", "tag_not_heard", "not_ready"))
+@router.post(
+    "/{claim_id}/candidates", responses=refusals(*_ALWAYS, "claim_expired", "claim_taken", "tag_not_heard", "not_ready")
+)
 def candidates(claim_id: ClaimInPath, body: Candidates, house: TheHouse, who: Owner) -> Chosen:
     """Step 2: which of the heard frames is the tag's."""
     with house.work() as (tx, now):
@@ -217,7 +219,9 @@ def answer(claim_id: ClaimInPath, body: Answer, house: TheHouse, who: Owner) -> 
     "/{claim_id}/carry",
     status_code=202,
     responses=refusals(
-        *_ALWAYS, "claim_expired", "claim_kind", "gateway_unreachable", "carry_busy", "tag_not_heard", "too_many"
+        *_ALWAYS,
+        *("claim_expired", "claim_kind", "claim_taken", "gateway_unreachable", "carry_busy", "tag_not_heard"),
+        "too_many",
     ),
 )
 def carry(claim_id: ClaimInPath, body: Carry, house: TheHouse, rates: Rates, who: Owner) -> Carried:
@@ -226,6 +230,7 @@ def carry(claim_id: ClaimInPath, body: Carry, house: TheHouse, rates: Rates, who
     with house.work() as (tx, now):
         claim = claims.mine(tx, who.account_no, claim_id)
         house.claims.key(claim.claim, now)
+        claims.must_be_free(tx, claim)
     if house.carrier is None:
         raise refuse("gateway_unreachable", reference=claim_id)
     return Carried(gateway=house.carrier.carry(claim.claim, who.account_no, body.gateway))

@@ -75,7 +75,7 @@ class Told(BaseModel):
 @router.post(
     "",
     status_code=201,
-    responses=refusals(*_LINE, "claim_unknown", "claim_expired", "tag_unknown", "gateway_needed"),
+    responses=refusals(*_LINE, "claim_unknown", "claim_expired", "claim_taken", "tag_unknown", "gateway_needed"),
 )
 def open_line(body: Wanted, house: TheHouse, rates: Rates, who: Owner) -> Relay:
     """Ask a gateway what it hears. One line an account: another one of the caller's ends."""

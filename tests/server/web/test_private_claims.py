@@ -239,6 +239,19 @@ def test_a_photographed_code_without_the_tag_owns_nothing_and_blocks_nobody(town
     assert ann.who.get(f"/tags/{ann.tag.serial}")["private"] is True
 
 
+def test_a_pending_claim_learns_nothing_of_a_tag_that_somebody_else_claimed_meanwhile(town: Town) -> None:
+    """Whoever photographed the code could ask for a quarter of an hour which gateway hears the tag, and under what."""
+    ann, thief = ann_claims(town), town.owner("thief@example.com")
+    private = thief.post("/claims", {"claim_hash": keys.claim_hash(ann.k_claim).hex()})["claim_id"]
+    managed = thief.post("/claims", {"code": ann.tag.code})["claim_id"]
+    ann.whole()
+    frame = ann.tag.frame(town.now_s).hex()
+    for claim in (private, managed):
+        thief.refused("POST", f"/claims/{claim}/candidates", 409, "claim_taken", json={"frames": [frame]})
+        thief.refused("POST", "/relays", 409, "claim_taken", json={"claim_id": claim, "gateway": "home"})
+    thief.refused("POST", f"/claims/{managed}/carry", 409, "claim_taken", json={})
+
+
 def test_the_operator_has_everything_but_the_tag(town: Town) -> None:
     """With the whole database, the server's key and the factory's frame key nobody makes a receipt."""
     ann = ann_claims(town)
