@@ -2,8 +2,8 @@
 
 Apprise resolves names itself, follows redirections if its address says so, and asks wherever its plugins think fit.
 So it is not believed: this process refuses each connection to an address that is not public at the moment it is
-made, starts no other program, and its parent ends it when its time is over. It has no settings and no secrets of the
-house. Its exit status says what became of the message; what the service answered is told to nobody.
+made, starts no other program, attaches no file, and its parent ends it when its time is over. It has no settings and
+no secrets of the house. Its exit status says what became of the message; what the service answered is told to nobody.
 """
 
 from __future__ import annotations
@@ -70,11 +70,15 @@ def send(task: Task) -> int:
     """Does the task, once in this process's life; gives the exit status."""
     # Half a second, for the child alone; before the guard stands, for what is imported tries what the machine can do.
     from apprise import Apprise, AppriseAsset, PersistentStoreMode
+    from apprise.manager_attachment import AttachmentManager
     from apprise.manager_plugins import NotificationManager
 
     logging.disable()  # its words hold addresses and answers
     plugins: Any = NotificationManager  # it has no types
     plugins().enable_only(*task.schemes)
+    attachments: Any = AttachmentManager
+    # `?template=` of Discord, Slack and Telegram names a file, and sends what stands in it: no file of ours is theirs.
+    attachments().remove(*attachments().schemas())
     asset = AppriseAsset(
         app_id="Hearsight",
         app_desc="Hearsight",

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
@@ -88,6 +89,23 @@ def test_what_leads_into_our_own_network_is_given_up_at_once(
 def test_what_apprise_must_not_read(hook: Hook, url: str) -> None:
     with pytest.raises(UnsafeAddressError, match="cannot read"):
         apprise.send(url, LETTER, private_allowed=True)
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        f"discord://1234567890123456789/{'a' * 68}/?",
+        "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/?",
+        f"tgram://123456789:{'a' * 35}/12315544/?",
+    ],
+)
+def test_no_file_of_the_house_goes_along(service: str, tmp_path: Path) -> None:
+    """A customer's address could name one as the message's template, and have it sent to their own service."""
+    file = tmp_path / "docker.json"
+    file.write_text('{"html": "secret", "embeds": [{"title": "secret"}]}')
+    for named in (str(file), f"file://{file}"):
+        with pytest.raises(UnsafeAddressError, match="cannot read"):
+            apprise.send(f"{service}template={named}", LETTER, private_allowed=False)
 
 
 def test_each_connection_is_looked_at_as_it_is_made() -> None:
