@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from server.store.among import among
@@ -55,10 +55,12 @@ def put(tx: Connection, ownership_no: int, new: Sequence[DayKey]) -> bool:
     A day of an earlier stretch of the same account and tag is taken along, with what was reported under it: whoever
     goes back to *private* has the same keys as before.
     """
-    days = {each.eid: each for each in new}
-    replaced = day_keys.c.day.in_([each.day for each in new]) & day_keys.c.eid.not_in(list(days))
-    tx.execute(delete(day_keys).where(day_keys.c.ownership_no == ownership_no, replaced))
-    known = tx.execute(select(day_keys).where(day_keys.c.eid.in_(list(days)))).all()
+    days = {each.eid: each for each in sorted(new, key=lambda each: each.eid)}
+    same_eid = day_keys.c.eid.in_(list(days))
+    same_day = (day_keys.c.ownership_no == ownership_no) & day_keys.c.day.in_([each.day for each in new])
+    _hold(tx, same_eid | same_day)
+    tx.execute(delete(day_keys).where(same_day, ~same_eid))
+    known = tx.execute(select(day_keys).where(same_eid)).all()
     for row in known:
         same = days.pop(row.eid) == DayKey(row.day, row.public_key, row.fetch_hash)
         if not same or not _same_owner(tx, row.ownership_no, ownership_no):
@@ -84,7 +86,9 @@ def put(tx: Connection, ownership_no: int, new: Sequence[DayKey]) -> bool:
 
 def end(tx: Connection, ownership_no: int, today: int) -> None:
     """A stretch is over: from today on gateways find no key of it, and nobody fetches."""
-    tx.execute(delete(day_keys).where(day_keys.c.ownership_no == ownership_no, day_keys.c.day >= today))
+    coming = (day_keys.c.ownership_no == ownership_no) & (day_keys.c.day >= today)
+    _hold(tx, coming)
+    tx.execute(delete(day_keys).where(coming))
 
 
 def last_days(tx: Connection, ownership_nos: Collection[int]) -> Mapping[int, int]:
@@ -105,6 +109,13 @@ def serials_of(tx: Connection, eids: Collection[bytes]) -> Mapping[bytes, int]:
         .where(day_keys.c.eid.in_(list(eids)))
     )
     return {row.eid: row.serial for row in tx.execute(query)}
+
+
+def _hold(tx: Connection, which: ColumnElement[bool]) -> None:
+    """Locks days in the order of their EIDs, as `day_keys.held_for_reports` does: a DELETE or UPDATE takes its rows as
+    it finds them, and one who writes days and one who brings reports would wait for each other.
+    """
+    tx.execute(select(day_keys.c.eid).where(which).order_by(day_keys.c.eid).with_for_update())
 
 
 def _same_owner(tx: Connection, one: int, other: int) -> bool:

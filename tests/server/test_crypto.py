@@ -21,7 +21,7 @@ from server.store.tables import metadata
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 OLD, NEW = b"o" * 32, b"n" * 32
 
-# Binary columns whose contents are public, or are hashes of what is secret.
+# Binary columns that the master key does not seal: public, hashes of what is secret, or sealed by somebody else.
 OPEN = {
     "sessions.token_hash", "api_tokens.token_hash", "password_resets.token_hash", "order_links.token_hash",
     "enrolment_tokens.secret_hash", "factory_keys.public_key", "manifests.sha256", "units.public_key",
@@ -29,6 +29,10 @@ OPEN = {
     "dead_letters.payload", "unresolved_frames.frame", "challenges.challenge", "challenges.owner_hash",
     "challenges.owner_public_key", "challenges.answer", "ownership.owner_hash",
     "mail_in.message_hash",
+    # Private finding: public keys and what is made of them; SHA-256 of a fetch token.
+    "accounts.household_key", "day_keys.eid", "day_keys.public_key", "day_keys.fetch_hash", "sealed_reports.eid",
+    # Sealed by others, to keys that we do not have.
+    "sealed_reports.sealed", "handovers.sealed",
 }  # fmt: skip
 
 
