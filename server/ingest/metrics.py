@@ -60,11 +60,10 @@ STEP_S: Final = Histogram(
     ["step"],
     buckets=[0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10],
 )
-# In the order in which a set goes through them. `commit` waits for the disk, `hooks` are what follows from sightings.
-STEPS: Final = {
-    name: STEP_S.labels(name)
-    for name in ("verify", "columns", "resolve", "rows", "ledger", "copy", "settle", "hooks", "commit", "answer")
-}
+# In the order in which a set goes through them. `private` asks which frames may not be stored, `hooks` are what follows
+# from sightings, `commit` waits for the disk.
+_NAMES: Final = "verify columns resolve rows private ledger copy settle hooks commit answer"
+STEPS: Final = {name: STEP_S.labels(name) for name in _NAMES.split()}
 
 for _reason in (*Dropped, "unstorable"):
     DROPPED.labels(_reason)
@@ -73,7 +72,7 @@ for _outcome, _reason in (
     ("refused", "records"), ("refused", "malformed"), ("refused", "poison"),
 ):  # fmt: skip
     OUTCOMES.labels(_outcome, _reason)
-for _verdict in ("resolved", "owned_not_stored", "near_owner", "foreign", "unknown_type", "expired"):
+for _verdict in ("resolved", "private", "owned_not_stored", "near_owner", "foreign", "unknown_type", "expired"):
     FRAMES.labels(_verdict)
 for _error in ("OperationalError", "HookError"):
     RETRIES.labels(_error)

@@ -1,4 +1,5 @@
 """One transaction for a whole set: ledger rows first, then only the rows of batches that were new, then the marks.
+What was heard of a tag while it was private becomes no row.
 
 Everything that follows from a set stands in this one transaction, the messages about lost tags included. What comes
 back may be answered once the caller has committed, not before.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -18,6 +19,7 @@ from sqlalchemy import Connection, Engine
 
 from server.ingest import metrics
 from server.ingest.prepare import Lump, Prepared
+from server.ingest.private import heard_in_private
 from server.ingest.verify import Entry
 from server.store import copying, ledger, partitions
 from server.store.db import transaction
@@ -37,12 +39,16 @@ class HookError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of a set: an outcome for each entry, in order, and how far each outbox is settled."""
+    """What became of a set: an outcome for each entry, in order, and how far each outbox is settled.
+
+    `private` counts frames of new batches that were left out.
+    """
 
     outcomes: tuple[tuple[Entry, Outcome], ...]
     marks: Mapping[OutboxKey, int]
     sightings: int
     unresolved: int
+    private: int
 
 
 def store_set(engine: Engine, covered: Covered, prepared: Prepared, on_stored: Iterable[OnStored]) -> Stored:
@@ -75,6 +81,8 @@ def store(tx: Connection, prepared: Prepared, on_stored: Iterable[OnStored]) -> 
     The days of its sightings are covered by partitions already.
     """
     partitions.hold(tx, prepared.days(), prepared.received_at)
+    with metrics.STEPS["private"].time():
+        prepared, left_out = _without_private(tx, prepared)
     first = _first_of_each_key(prepared.entries)
     with metrics.STEPS["ledger"].time():
         added = ledger.add(tx, _ledger_rows(prepared, first))
@@ -91,7 +99,19 @@ def store(tx: Connection, prepared: Prepared, on_stored: Iterable[OnStored]) -> 
     with metrics.STEPS["hooks"].time():
         if len(sightings):
             _tell(tx, sightings, on_stored, prepared.received_at)
-    return Stored(outcomes, marks, len(sightings), unresolved)
+    return Stored(outcomes, marks, len(sightings), unresolved, int(np.count_nonzero(numbers[left_out])))
+
+
+def _without_private(tx: Connection, prepared: Prepared) -> tuple[Prepared, NDArray[np.int64]]:
+    """The set as it may be stored, and of each frame that is left out its entry."""
+    lump = prepared.sightings
+    if not len(lump.rows):
+        return prepared, lump.batch
+    private = heard_in_private(tx, lump.rows)
+    if not private.any():
+        return prepared, lump.batch[:0]
+    kept = Lump(lump.target, lump.rows[~private], lump.batch[~private])
+    return replace(prepared, sightings=kept), lump.batch[private]
 
 
 def _first_of_each_key(entries: Iterable[Entry]) -> dict[BatchKey, int]:

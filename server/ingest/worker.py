@@ -266,6 +266,7 @@ class Worker:
                     late = self._keys.reresolve(tx, lots)
                     for tell in self._on_stored if late.rows else ():
                         tell(tx, late.serials, late.newest_ms, self._clock())
+                metrics.FRAMES.labels("private").inc(late.private)
                 self._log.info("lots_added", lots=len(lots), frames_resolved_late=late.rows)
                 return
             except SQLAlchemyError as error:
@@ -288,6 +289,7 @@ def _count_stored(done: Stored) -> None:
     metrics.SIGHTINGS.inc(done.sightings)
     metrics.UNRESOLVED.inc(done.unresolved)
     metrics.FRAMES.labels("resolved").inc(done.sightings)
+    metrics.FRAMES.labels("private").inc(done.private)
     told = Counter((outcome.kind, outcome.reason) for _, outcome in done.outcomes)
     for (kind, reason), batches in told.items():
         metrics.OUTCOMES.labels(kind.name.lower(), reason).inc(batches)

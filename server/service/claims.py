@@ -23,7 +23,7 @@ from server.service.claim_memory import ClaimMemory, Step
 from server.service.private_words import MANAGED_MEANS, PRIVATE_MEANS
 from server.service.receipts import Activated, OwnerProof
 from server.service.refusals import WORDS, refuse
-from server.store import acts, ownership, units, weighings
+from server.store import acts, ownership, private_stretches, units, weighings
 from server.store.acts import NewAct
 from server.store.orders import numbers_of_serials
 from server.store.ownership import Challenge, Claim, Owned
@@ -304,6 +304,8 @@ def settle(
     activated = receipts.keep(tx, claim, challenge, answer, stated, actor, now)
     if owned is None or _begins_anew(owned, stated.owner_hash, private):
         name = owned.name if owned else f"Tag {claim.serial}"
+        if private:
+            private_stretches.begin_alone(tx)
         if owned is not None:
             owning.end_stretch(tx, owned, now)
         begun = ownership.begin(
@@ -311,6 +313,8 @@ def settle(
         )
         if not begun:
             raise refuse("claim_taken", reference=claim.claim)
+        if private:
+            private_stretches.erase(tx, claim.serial, now)
     elif owned.owner_hash != stated.owner_hash:
         ownership.hold_owner_hash(tx, owned.no, stated.owner_hash)
     _facts_changed(tx, claim.serial)

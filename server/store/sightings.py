@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import BigInteger, DateTime
 
 from server.rules import facts
+from server.store.private_stretches import HEARD_IN_PRIVATE
 from wire.batch import Clock, PlaceSource
 from wire.batch import GatewayClass as WireClass
 
@@ -162,15 +163,9 @@ _JOINS: Final = """
     join gateways g on g.no = b.gateway_no
 """
 _PLACE: Final = "b.lat_e7, b.lon_e7, b.accuracy_m, b.place_source"
-# Between its receipt and the list of identifiers a tag still sends provenance frames, and for as long as the list never
-# comes. They are stored like any other; the owner was told that nobody reads where they were heard.
-_NOT_PRIVATE: Final = """
-    not exists (
-        select from ownership o
-        where o.private and o.serial = {0}.serial and {0}.heard_at >= o.since
-            and (o.until is null or {0}.heard_at < o.until)
-    )
-"""
+# None of them is stored (`private_stretches.py`). Asked once more where they are read, because a place that was shown
+# cannot be taken back: a worker of an older version that still ran, or a copy of a table put back, must not matter.
+_NOT_PRIVATE: Final = f"not {HEARD_IN_PRIVATE}"
 _LAG_BUCKET: Final = f"floor((extract(epoch from s.heard_at) - s.uptime_s) / {LAG_BUCKET_S})"
 
 # First and last of a bucket are whole frames: moment and uptime of each end come from one row, ties broken by uptime.

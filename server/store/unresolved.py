@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import BigInteger, Integer, LargeBinary, SmallInteger
+
+from server.store.private_stretches import HEARD_IN_PRIVATE
+from server.store.tables.columns import utc
 
 
 def distinct_frames(tx: Connection, at_once: int) -> Iterator[list[bytes]]:
@@ -35,13 +38,15 @@ def move_to_sightings(
     uptimes_s: Sequence[int],
     boots: Sequence[int],
     statuses: Sequence[int],
-) -> list[tuple[int, datetime, int]]:
-    """Rows of these frames become sightings of these tags: each serial, when it was last heard, how many rows."""
+) -> list[tuple[int, datetime | None, int, int]]:
+    """Rows of these frames become sightings of these tags, or nothing if the tag was private when it was heard: each
+    serial, when it was last heard, how many rows, how many that became nothing. The caller holds `private_stretches`.
+    """
     if not frames:
         return []
     opened = {"frame": frames, "serial": serials, "uptime_s": uptimes_s, "boot": boots, "status": statuses}
     moved = tx.execute(_MOVE, {name: list(values) for name, values in opened.items()})
-    return [(serial, newest.astimezone(UTC), rows) for serial, newest, rows in moved]
+    return [(serial, utc(newest), rows, private) for serial, newest, rows, private in moved]
 
 
 _DAYS: Final = text("select distinct cast(heard_at at time zone 'UTC' as date) from unresolved_frames")
@@ -54,20 +59,24 @@ _ARRAYS: Final[dict[str, Any]] = {
     "boot": Integer(),
     "status": SmallInteger(),
 }
-_MOVE: Final = text("""
+_MOVE_SQL: Final = f"""
     with opened as (
         select * from unnest(:frame, :serial, :uptime_s, :boot, :status) as t(frame, serial, uptime_s, boot, status)
     ), taken as (
         delete from unresolved_frames u using opened o where u.frame = o.frame
         returning u.batch_no, u.heard_at, u.window_ms, u.adverts, u.rssi_max_dbm, u.rssi_mean_dbm,
             o.serial, o.uptime_s, o.boot, o.status
+    ), judged as materialized (
+        select t.*, {HEARD_IN_PRIVATE.format("t")} as private from taken t
     ), moved as (
         insert into sightings (serial, heard_at, window_ms, batch_no, uptime_s, boot, adverts, status,
             rssi_max_dbm, rssi_mean_dbm)
         select serial, heard_at, window_ms, batch_no, uptime_s, boot, adverts, status,
             rssi_max_dbm, rssi_mean_dbm
-        from taken
-        returning serial, heard_at
+        from judged where not private
     )
-    select serial, max(heard_at), count(*) from moved group by serial
-""").bindparams(*(bindparam(name, type_=ARRAY(kind)) for name, kind in _ARRAYS.items()))
+    select serial, max(heard_at) filter (where not private), count(*) filter (where not private),
+        count(*) filter (where private)
+    from judged group by serial
+"""  # noqa: S608 - put together from constants only
+_MOVE: Final = text(_MOVE_SQL).bindparams(*(bindparam(name, type_=ARRAY(kind)) for name, kind in _ARRAYS.items()))

@@ -142,7 +142,7 @@ ownership = Table(
     Column("private", Boolean, nullable=False, server_default="false"),
     # The first valid receipt wins: one living owner a tag, whoever commits first.
     Index("uq_ownership_living", "serial", unique=True, postgresql_where=text("until is null")),
-    # Asked by every reading of sightings: what was heard while a tag was private is nobody's to read.
+    # Asked by whoever stores sightings, and by every reading: of the time in which a tag was private there are none.
     Index("ix_ownership_private", "serial", postgresql_where=text("private")),
 )
 

@@ -129,6 +129,7 @@ def test_sightings_after_a_private_claim_are_read_by_nobody(town: Town) -> None:
     assert page.status_code == 200
     assert "geo:" not in page.text
     assert not [trace for trace in HOME_TRACES if trace in page.text]
+    assert "Show this day" not in page.text
     assert "This tag is private" in ann.who.client.get("/", headers=ann.who.headers()).text
     life = agent.client.get(f"/s/tag/{ann.tag.serial}", headers=agent.headers())
     assert "it is private" in life.text
