@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from owner.errors import PrivateError
-from owner.keys import DAY_S, Ring, owner_ring, read_share, share_days, share_ring
+from owner.keys import DAY_S, TICK_S, Ring, owner_ring, read_share, share_days, share_ring
 from owner.reports import AHEAD_S, DAY_SLACK_S, Found, Why, read
 from tests.owner.tag import BERLIN, DAY, NOON_S, PARIS, POTSDAM, PrivateTag, secret
 from wire import keys
+from wire.frames import decode_o, encode_o
 from wire.sealed import Report
 
 TAG = PrivateTag()
@@ -157,6 +158,15 @@ def test_an_invented_tail() -> None:
     for place in range(4):
         wrong = bytes(byte ^ (place == n) for n, byte in enumerate(tail))
         assert why(judged(TAG.changed(tail=wrong))) == [Why.FORGED]
+
+
+def test_an_insider_with_the_keys_of_the_lot_makes_no_frame_that_is_believed() -> None:
+    """K_lot, K_factory, the tag's own K_tag, the code from its box, today's identifier: none of them is K_own."""
+    k_lot, k_factory, k_claim = (secret(name, 16) for name in ("lot", "factory", "claim"))
+    eid = keys.eid(keys.day_public_key(TAG.seed, DAY))
+    for key in (k_lot, k_factory, k_claim, keys.tag_key(k_factory, TAG.secret.serial), eid):
+        tail = decode_o(encode_o(key, eid, tick=NOON_S // TICK_S, status=0)).tail
+        assert why(judged(TAG.changed(tail=tail))) == [Why.FORGED]
 
 
 def test_a_status_that_the_tag_did_not_send() -> None:

@@ -124,6 +124,21 @@ def test_files_named_exist() -> None:
     assert not missing, "\n".join(missing)
 
 
+def test_tests_named_exist() -> None:
+    """A page that rests on a test says which; a file of tests may be meant, too."""
+    ours = [name for name in files() if name.startswith("tests/") and name.endswith(".py")]
+    known = {Path(name).stem for name in ours}
+    known |= {made for name in ours for made in re.findall(r"^def (test_\w+)\(", text_of(name), re.MULTILINE)}
+    named = {
+        (page, word)
+        for page in PAGES
+        for word in INLINE.findall(FENCE.sub("", text_of(page)))
+        if re.fullmatch(r"test_\w+", word)
+    }
+    assert {word for page, word in named if page == "docs/privacy.md"}
+    assert not {(page, word) for page, word in named if word not in known}
+
+
 def test_pages_are_found_from_the_first_one() -> None:
     """A page that nothing links to is read by nobody."""
     seen, todo = set(), ["README.md"]
