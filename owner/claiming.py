@@ -19,7 +19,7 @@ from typing import Any, Final
 from owner import keyfile, keys, recognise
 from owner.api import Api, RefusedError, foreign
 from owner.errors import PrivateError
-from owner.keyfile import Kept, Span
+from owner.keyfile import Kept, Origin, Span
 from owner.keys import BUNDLE_DAYS, BundleDay, TagSecret, day_of
 from owner.phrase import SEED_LEN
 from owner.radio import Radio
@@ -113,7 +113,7 @@ def give_days(api: Api, folder: Path, kept: Kept, talk: TagTalk, edges: Edges) -
     talk.set_owner(kept.secret, first_day, keys.eids(bundle))
     before = kept.span
     begins = before.first_day if before and before.first_day <= first_day <= before.after else first_day
-    kept = replace(kept, span=Span(begins, first_day + BUNDLE_DAYS - begins))
+    kept = replace(kept, span=Span(begins, first_day + BUNDLE_DAYS - begins), origin=None)
     keyfile.amend(folder, kept)
     return kept
 
@@ -196,15 +196,18 @@ def _secret(folder: Path, serial: int, k_claim: bytes, edges: Edges, *, goes_on:
     path = keyfile.path_of(folder, serial)
     if path.exists():
         kept = keyfile.read(path)
-        if goes_on or kept.span is None:
+        if kept.k_claim not in (None, k_claim):  # a server that names another tag than the code's must not mix the two
+            text = f"The keys in {path} were made with the code of another box."
+            raise PrivateError("keys_code", text, "Type the code again; if it is right, move that file away.")
+        if (goes_on and kept.origin is not Origin.GIVEN) or kept.origin is Origin.BEGUN:
             kept = replace(kept, k_claim=k_claim)
             keyfile.amend(folder, kept)
             return kept
         # It was ours once, or somebody else has it: whoever was given that secret must not read what comes now.
-        edges.say(f"The keys of an earlier claim are kept in {keyfile.set_aside(folder, serial)}.")
+        edges.say(f"The keys that were here are kept in {keyfile.set_aside(folder, serial)}.")
     secret = TagSecret(serial, edges.dice(SEED_LEN))
-    keyfile.save(folder, secret)
-    kept = Kept(secret, k_claim)
+    keyfile.save(folder, secret, Origin.BEGUN)
+    kept = Kept(secret, k_claim, origin=Origin.BEGUN)
     keyfile.amend(folder, kept)
     return kept
 

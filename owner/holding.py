@@ -137,8 +137,11 @@ def _add_talk(app: typer.Typer, edges: Edges) -> None:
         early: Annotated[bool, typer.Option("--now", help="Also if there is time yet.")] = False,
     ) -> None:
         """Gives a private tag and the server the next year of days. The 24 words stay the same."""
-        api = context.obj()
-        span = _keys(serial).span
+        api, kept = context.obj(), _keys(serial)
+        if kept.origin is keyfile.Origin.GIVEN:
+            text = f"The keys of tag {serial} are somebody else's, who shared them with you and would read on."
+            raise PrivateError("keys_given", text, "If it is yours now, claim it with the code from its box.")
+        span = kept.span
         today = day_of(int(edges.now_s()))
         if span and not early and renewal(span.first_day, span.days, today) is None:
             print(f"There is time: its list of days ends with {day_in_words(span.after - 1)}. (--now does it anyway.)")

@@ -82,7 +82,7 @@ def _take(each: Any, private: bytes) -> bool:
         raise foreign() from None
     try:
         secret: TagSecret = keys.take_over(_hex(each.get("sealed"), HANDOVER_LEN), private, serial)
-        path = keyfile.save(keys_folder(), secret)
+        path = keyfile.save(keys_folder(), secret, keyfile.Origin.GIVEN)
     except PrivateError as wrong:
         print(f"Tag {serial} from {giver}: {wrong.message} {wrong.do} ({wrong.code})", file=sys.stderr)
         return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -26,6 +27,13 @@ _SPAN_MAX: Final = 10 * MAX_DAYS
 _SET_ASIDE_MAX: Final = 1_000
 
 
+class Origin(StrEnum):
+    """Where a secret comes from, as long as that matters for the next claim."""
+
+    BEGUN = "begun"  # made here by a claim that is not through yet: whoever begins again goes on with it
+    GIVEN = "given"  # somebody else's, sealed to this household: never ours to claim with
+
+
 class _Span(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
     first_day: Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
     days: Annotated[int, msgspec.Meta(ge=1, le=_SPAN_MAX)]
@@ -39,6 +47,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     # What came with claims: a file without them is as good, and what is missing is asked for when it is needed.
     k_claim: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")] | None = None
     span: _Span | None = None
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +65,15 @@ class Span:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Kept:
-    """A tag's secret with what is known beside it: the code from its box (16 bytes) and the days uploaded."""
+    """A tag's secret with what is known beside it: the code from its box (16 bytes) and the days uploaded.
+
+    `origin` None: our own, through its claim or restored from its phrase.
+    """
 
     secret: TagSecret
     k_claim: bytes | None = None
     span: Span | None = None
+    origin: Origin | None = None
 
     def __repr__(self) -> str:
         return f"Kept(serial={self.secret.serial}, {self.span}, secret)"
@@ -76,14 +89,14 @@ def path_of(folder: Path, serial: int) -> Path:
     return folder / f"{serial}.json"
 
 
-def save(folder: Path, secret: TagSecret) -> Path:
-    """Writes `SERIAL.json`, mode 0600, in a folder of mode 0700. The same secret twice is one file.
+def save(folder: Path, secret: TagSecret, origin: Origin | None = None) -> Path:
+    """Writes `SERIAL.json`, mode 0600, in a folder of mode 0700. The same secret twice is one file, the first.
 
     Raises PrivateError `keys_exist` (another secret of that tag is there: it may be the only copy), `keys_unwritable`.
     """
     path = path_of(folder, secret.serial)
     try:
-        part = _part(folder, Kept(secret))
+        part = _part(folder, Kept(secret, origin=origin))
         try:
             os.link(part, path)  # unlike a rename it never replaces what is there
         except FileExistsError:
@@ -145,7 +158,7 @@ def read(path: Path) -> Kept:
         )
     secret = TagSecret(held.serial, bytes.fromhex(held.seed), held.tick_zero_s)
     span = Span(held.span.first_day, held.span.days) if held.span else None
-    return Kept(secret, bytes.fromhex(held.k_claim) if held.k_claim else None, span)
+    return Kept(secret, bytes.fromhex(held.k_claim) if held.k_claim else None, span, held.origin)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -184,5 +197,5 @@ def _part(folder: Path, kept: Kept) -> Path:
     secret, span = kept.secret, kept.span
     k_claim = kept.k_claim.hex() if kept.k_claim else None
     days = _Span(span.first_day, span.days) if span else None
-    held = _File(VERSION, secret.serial, secret.seed.hex(), secret.tick_zero_s, k_claim, days)
+    held = _File(VERSION, secret.serial, secret.seed.hex(), secret.tick_zero_s, k_claim, days, kept.origin)
     return write_part(folder, str(secret.serial), msgspec.json.encode(held))

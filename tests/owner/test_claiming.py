@@ -220,6 +220,37 @@ def test_the_same_person_gets_a_new_secret_after_a_release(ann: Claimer, house: 
     assert keyfile.load(ann.folder / f"{SERIAL}.old-1.json") == first.secret
 
 
+@pytest.mark.parametrize("handed_over", [False, True])
+def test_nobody_claims_with_a_secret_that_somebody_else_gave_them(
+    ann: Claimer, house: House, tag: NearTag, tmp_path: Path, handed_over: bool
+) -> None:
+    """A household shares a tag, later it is handed over, or released: the giver must not read what comes now."""
+    given = ann.claim().secret
+    bob = Claimer(house, tag, tmp_path / "bob", "bob", seed=2)
+    keyfile.save(bob.folder, given, keyfile.Origin.GIVEN)
+    if handed_over:
+        house.owned[SERIAL].account = "bob"
+    else:
+        del house.owned[SERIAL]
+    tag.clock.ahead_s += 3_600
+    kept = bob.claim(gateway="home")
+    assert kept.secret.seed != given.seed
+    assert tag.state.nvm.k_own == kept.secret.own_key
+    assert keyfile.load(bob.folder / f"{SERIAL}.old-1.json") == given
+    assert keyfile.read(keyfile.path_of(bob.folder, SERIAL)).origin is None
+
+
+def test_a_server_that_names_another_tag_does_not_mix_two_key_files(ann: Claimer, house: House, tag: NearTag) -> None:
+    other = Kept(TagSecret(5, secret("another tag")), secret("its code", 16))
+    keyfile.save(ann.folder, other.secret)
+    keyfile.amend(ann.folder, other)
+    house.instead = lambda path, _: {"claim_id": "x", "serial": 5} if path == "/claims" else None
+    with pytest.raises(PrivateError) as refused:
+        ann.claim()
+    assert refused.value.code == "keys_code"
+    assert keyfile.read(keyfile.path_of(ann.folder, 5)) == other
+
+
 def test_lost_keys_are_replaced_and_today_is_said_to_be_lost(
     ann: Claimer, house: House, tag: NearTag, tmp_path: Path
 ) -> None:

@@ -183,6 +183,18 @@ def test_claimed_anew_whoever_has_the_old_secret_reads_no_further(
     assert keyfile.load(home / f"{SERIAL}.old-1.json") == kept.secret
 
 
+def test_anew_is_anew_also_after_the_words_were_typed_in(
+    run: Run, tag: NearTag, kept: keyfile.Kept, code: str, home: Path
+) -> None:
+    keyfile.path_of(home, SERIAL).unlink()
+    words = phrase.phrase_of(kept.secret.seed)
+    assert run("phrase", "check", "--keep", NUMBER, typed=words).code == 0
+    assert run("claim", "--private", "--anew", *HERE, typed=code).code == 0
+    secret_now = keyfile.load(keyfile.path_of(home, SERIAL))
+    assert secret_now != kept.secret
+    assert tag.state.nvm.k_own == secret_now.own_key
+
+
 # --- The household ----------------------------------------------------------------------------------------
 
 
@@ -233,6 +245,7 @@ def test_a_household_shares_a_tag(
     assert phrase.fingerprint(kept.secret.public_key) in taken.out
     assert phrase.fingerprint(kept.secret.public_key) in given.out
     assert keyfile.load(tmp_path / "bob" / "hearsight" / "tags" / f"{SERIAL}.json") == kept.secret
+    assert "(keys_given)" in run("renew", NUMBER, "--now", *HERE).err
     private = key_file.read_text()
     assert not [each for each in house.traffic if private.encode() in each or kept.secret.seed.hex().encode() in each]
 
