@@ -242,6 +242,14 @@ def test_the_plan_has_a_true_scale_and_knows_no_date_line(ask) -> None:
     assert nothing is None
 
 
+def test_the_plan_draws_a_way_only_between_reports_of_ten_minutes(ask) -> None:
+    function = """(m, points) => m.plan(points).querySelector("path.way")?.getAttribute("d").match(/L/g).length ?? 0"""
+    moments = [0, 600, 1_201, 1_300, 90_000]
+    points = [{"lat": 0.001 * n, "lon": 0, "accuracyM": 35, "unixS": moment} for n, moment in enumerate(moments)]
+    assert ask(function, points) == 2
+    assert ask(function, points[3:]) == 0
+
+
 def test_a_secret_is_never_overwritten_by_another(ask) -> None:
     function = """async (m, seeds) => {
         const [one, other] = seeds.map((each) => m.entry(7, m.unhex(each)));

@@ -1,6 +1,8 @@
 // A plain plan of places: each with the circle in which the tag was, the newest strong, north up, a bar for the scale.
 // Nothing is loaded from anywhere, so there are no streets: which place is asked for, no map server learns.
 const EDGE = 36, LEAST_M = 200, MOST = 300, METRES_A_DEGREE = 111_320;
+// Between reports further apart in time nobody knows the way, so none is drawn.
+const WAY_S = 600;
 const NS = "http://www.w3.org/2000/svg";
 
 const made = (name, attributes, text = "") => {
@@ -16,7 +18,7 @@ function metresOf(points) {
   const { lat, lon } = points.at(-1), shrink = Math.max(0.01, Math.cos(lat * Math.PI / 180));
   return points.map((each) => ({
     east: ((each.lon - lon + 540) % 360 - 180) * METRES_A_DEGREE * shrink,
-    north: (each.lat - lat) * METRES_A_DEGREE, within: each.accuracyM,
+    north: (each.lat - lat) * METRES_A_DEGREE, within: each.accuracyM, unixS: each.unixS,
   }));
 }
 
@@ -40,7 +42,9 @@ export function plan(points, width = 640, height = 380) {
   const svg = made("svg", { viewBox: `0 0 ${width} ${height}`, class: "plan", role: "img" });
   svg.setAttribute("aria-label", `A plan of ${at.length} place${at.length > 1 ? "s" : ""} without streets, north up; ` +
     `the newest is marked. The same places stand in the table below.`);
-  if (at.length > 1) svg.append(made("polyline", { points: at.map((p) => `${x(p)},${y(p)}`).join(" "), class: "way" }));
+  const steps = at.slice(1).map((p, n) => [at[n], p]).filter(([one, next]) => next.unixS - one.unixS <= WAY_S);
+  const way = steps.map(([one, next]) => `M${x(one)} ${y(one)}L${x(next)} ${y(next)}`).join("");
+  if (way) svg.append(made("path", { d: way, class: "way" }));
   at.forEach((p, n) => {
     const newest = n === at.length - 1 ? " newest" : "";
     const radius = Math.max(newest ? 9 : 5, p.within / metresAPixel).toFixed(1);
