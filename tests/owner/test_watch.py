@@ -81,7 +81,7 @@ def test_a_name_may_hold_what_some_take_for_the_end_of_a_line(
     with Web(town.house, free_port), watching(free_port, ann.token, tag.serial, *options, root=root) as child:
         said = line_of(child)
         assert said, child.communicate()[1]
-        assert json.loads(said)["tag"]["name"] == name
+        assert json.loads(said)["tag"]["name"] == "my\u2028\ufffd\ufffdbicycle", "and no command for a terminal"
 
 
 def test_json_goes_on_after_a_restart_without_telling_anything_twice(
