@@ -86,5 +86,7 @@ def of_member(tx: Connection, account_no: int) -> tuple[Handover, ...]:
 
 
 def count_to(tx: Connection, account_no: int) -> int:
-    """How much is sealed to an account, by whomever."""
-    return int(tx.execute(select(func.count()).where(handovers.c.to_account_no == account_no)).scalar_one())
+    """How much is sealed to an account, by whomever; what ended is shown to nobody and takes nobody's room."""
+    listed = (handovers.c.to_account_no == account_no) & ownership.c.until.is_(None)
+    query = select(func.count()).select_from(handovers).join(ownership, ownership.c.no == handovers.c.ownership_no)
+    return int(tx.execute(query.where(listed)).scalar_one())

@@ -158,6 +158,7 @@ def carry(claim_id: ClaimInPath, house: TheHouse, rates: Rates, who: Owner, fiel
     with house.work() as (tx, now):
         claim = claims.mine(tx, who.account_no, claim_id)
         house.claims.key(claim.claim, now)
+        claims.must_be_free(tx, claim)
     if house.carrier is None:
         raise refuse("gateway_unreachable", reference=claim_id)
     gateway = house.carrier.carry(claim.claim, who.account_no, fields.get("gateway") or None)

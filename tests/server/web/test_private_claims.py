@@ -250,7 +250,15 @@ def test_a_pending_claim_learns_nothing_of_a_tag_that_somebody_else_claimed_mean
     for claim in (private, managed):
         thief.refused("POST", f"/claims/{claim}/candidates", 409, "claim_taken", json={"frames": [frame]})
         thief.refused("POST", "/relays", 409, "claim_taken", json={"claim_id": claim, "gateway": "home"})
+
+    class Obliging:
+        def carry(self, *_: object) -> str:
+            raise AssertionError("it would say which gateway")
+
+    town.house.carrier = Obliging()
     thief.refused("POST", f"/claims/{managed}/carry", 409, "claim_taken", json={})
+    page = thief.client.post(f"/c/{managed}/carry", headers=thief.headers(), data={"gateway": ""})
+    assert (page.status_code, "claim_taken" in page.text) == (409, True)
 
 
 def test_the_operator_has_everything_but_the_tag(town: Town) -> None:

@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from sqlalchemy import select
 
+from server.service import households
 from server.store import live
 from server.store.tables import acts, day_keys, handovers
 from tests.server.web.private_owner import PrivateOwner
@@ -206,6 +207,22 @@ def test_a_household_ends_with_its_ownership(town: Town, ann: PrivateOwner) -> N
     share(ann)
     ann.who.post(path(ann, "/release"))
     assert ben.get("/household") == []
+
+
+def test_what_strangers_shared_and_ended_keeps_nobody_else_out(
+    town: Town, ann: PrivateOwner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One tag, claimed and released again and again, must not fill a stranger's list for good."""
+    monkeypatch.setattr(households, "SHARED_WITH_ONE_MAX", 1)
+    ben, _ = member(town)
+    share(ann)
+    aunt = PrivateOwner(town, town.owner("aunt@example.com"), town.tag())
+    aunt.claim()
+    sealed = {"email": "ben@example.com", "sealed": "01" + "00" * 89}
+    aunt.who.refused("POST", path(aunt, "/household"), 409, "household_limit", json=sealed)
+    ann.who.post(path(ann, "/release"))
+    aunt.who.post(path(aunt, "/household"), sealed)
+    assert [each["serial"] for each in ben.get("/household")] == [aunt.tag.serial]
 
 
 def test_sharing_again_replaces_and_has_limits(town: Town, ann: PrivateOwner) -> None:
