@@ -65,9 +65,12 @@ def raise_notices(tx: Connection, heard: Mapping[int, datetime], now: datetime, 
     """
     raised = 0
     for marked in lost.living_among(tx, heard):
-        if heard[marked.serial] < marked.since:
-            continue
         owner = ownership.living(tx, marked.serial)
+        # Of a private tag the moment is a minute: the report came after the mark that stands in that very minute.
+        to_the_minute = owner is not None and owner.private
+        since = marked.since.replace(second=0, microsecond=0) if to_the_minute else marked.since
+        if heard[marked.serial] < since:
+            continue
         payload = {
             "name": owner.name if owner else f"Tag {marked.serial}",
             "serial": marked.serial,

@@ -128,10 +128,14 @@ def _room(day: OpenDay | None, wanted: int, per_eid: int, now: datetime) -> tupl
 
 
 def _tell(tx: Connection, serials: set[int], now: datetime, base_url: str) -> None:
-    """These tags were heard, as far as we can know: now."""
+    """These tags were heard, as far as we can know: in this minute.
+
+    News are written down, too: a finer moment would lead from a tag to its gateway's line in a proxy's log.
+    """
     news = interest.among(tx, serials)
     if news.awaited:
-        heard.stored(tx, dict.fromkeys(news.awaited, now), now, base_url)
+        minute = now.replace(second=0, microsecond=0)
+        heard.stored(tx, dict.fromkeys(news.awaited, minute), minute, base_url)
     if news.watched:
         live.tell(tx, news.watched)
 

@@ -280,6 +280,23 @@ def test_bad_signatures_are_refused_more_shortly_after_a_while_and_good_ones_nev
 # --- what follows
 
 
+def test_news_of_a_lost_tag_keep_no_finer_moment_than_its_key(
+    town: Town, dock: Courier, bag: PrivateTag, ann: Somebody
+) -> None:
+    """A proxy's log has addresses and moments: a second in a notice would lead from the tag to its gateway's line."""
+    town.now = datetime(2026, 11, 22, 12, 34, 50, tzinfo=UTC)
+    ann.post(f"/tags/{bag.serial}/lost", {})
+    town.now = datetime(2026, 11, 22, 12, 34, 56, 789, tzinfo=UTC)
+    dock.brought([bag.report(today(town))])
+    with town.house.work() as (tx, _):
+        tables = tx.execute(text("select tablename from pg_tables where schemaname = 'public'")).scalars().all()
+        rows = [
+            line for table in tables for line in tx.execute(text(f"select cast(t as text) from {table} t")).scalars()
+        ]
+    assert [line for line in rows if "lost_heard" in line], "told, although it was reported lost in the same minute"
+    assert not [line for line in rows if "12:34:56" in line]
+
+
 def test_the_owner_of_a_lost_tag_is_told_once(town: Town, dock: Courier, bag: PrivateTag, ann: Somebody) -> None:
     dock.brought([bag.report(today(town))])
     ann.post(f"/tags/{bag.serial}/lost", {"message": "mine"})
@@ -290,7 +307,7 @@ def test_the_owner_of_a_lost_tag_is_told_once(town: Town, dock: Courier, bag: Pr
         told = tx.execute(select(notices).where(notices.c.kind == "lost_heard")).all()
     assert len(told) == 1
     assert told[0].payload["serial"] == bag.serial
-    assert told[0].payload["heard_at"] == town.now.isoformat()
+    assert told[0].payload["heard_at"] == town.now.replace(second=0).isoformat()
 
 
 def test_whoever_watches_the_tag_is_told(town: Town, dock: Courier, bag: PrivateTag, ann: Somebody) -> None:
