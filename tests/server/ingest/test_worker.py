@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 import structlog
-from sqlalchemy import Engine, delete, select, text, update
+from sqlalchemy import Engine, delete, insert, select, text, update
 from sqlalchemy.exc import OperationalError
 
 from server.ingest import keyring, metrics, worker
@@ -165,6 +165,22 @@ def test_frames_that_are_not_stored_are_counted_by_what_they_were(running, engin
     wait_until(lambda: counted(metrics.FRAMES, "foreign") == before["foreign"] + 1, "the counters")
     assert {name: counted(metrics.FRAMES, name) - n for name, n in before.items()} == dict.fromkeys(before, 1)
     assert (count(engine, "sightings"), count(engine, "unresolved_frames"), count(engine, "batches")) == (0, 0, 1)
+
+
+def test_frames_of_a_private_tag_are_counted_and_not_stored(running, engine: Engine, gateway: Gateway) -> None:
+    with engine.begin() as tx:
+        for what in ("account_no", "by_act"):  # who owns it and how they got it are not asked for
+            tx.execute(text(f"alter table ownership drop constraint fk_ownership_{what}"))
+        row = {"serial": 7, "account_no": 1, "name": "", "owner_hash": bytes(16), "by_act": 1, "private": True}
+        tx.execute(insert(tables.ownership).values(row | {"since": NOW - timedelta(hours=1)}))
+    bench = running()
+    before = {name: counted(metrics.FRAMES, name) for name in ("private", "resolved")}
+    bench.deliver(gateway, gateway.batch(sighting(Tag(7).frame(), Tag(7).frame(), Tag(8).frame())))
+    bench.wait_for_acks(1)
+    wait_until(lambda: counted(metrics.FRAMES, "private") == before["private"] + 2, "the counter")
+    assert counted(metrics.FRAMES, "resolved") == before["resolved"] + 1
+    assert bench.kinds() == {0: (OutcomeKind.STORED, "")}
+    assert count(engine, "sightings") == 1
 
 
 def test_a_gateway_enrolled_a_moment_ago_need_not_send_twice(running, engine: Engine) -> None:
