@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -22,8 +22,8 @@ from wire import keys
 from wire.sealed import REPORT_LEN
 from wire.share import SharedDay
 
-# Days of one request. More, and an answer is long to wait for; fewer, and a week is many requests.
-DAYS_AT_ONCE: Final = 8
+# Days of one request: a usual look-back, with tomorrow. More, and an answer is long to wait for.
+DAYS_AT_ONCE: Final = 9
 
 Progress = Callable[[int, int], None]
 """Told after each answer: days done, reports so far."""
@@ -93,7 +93,7 @@ def fetch(api: Api, days: Sequence[SharedDay], stop: Stop, told: Progress = lamb
     for at in range(0, len(newest), DAYS_AT_ONCE):
         some = newest[at : at + DAYS_AT_ONCE]
         try:
-            _ask(api, some, found, stop)
+            _pages(api, some, found, stop)
         except KeyboardInterrupt:
             found.interrupted = stop.asked = True
         except RefusedError as refused:
@@ -108,21 +108,6 @@ def fetch(api: Api, days: Sequence[SharedDay], stop: Stop, told: Progress = lamb
     return found
 
 
-def _ask(api: Api, days: Sequence[SharedDay], found: Fetched, stop: Stop) -> None:
-    """These days, or each half of them: one that the server does not know refuses them all."""
-    try:
-        _pages(api, days, found, stop)
-    except RefusedError as refused:
-        if refused.code != "fetch_refused":
-            raise
-        if len(days) == 1:
-            found.unknown.append(days[0].day)
-            return
-        half = len(days) // 2
-        _ask(api, days[:half], found, stop)
-        _ask(api, days[half:], found, stop)
-
-
 def _pages(api: Api, days: Sequence[SharedDay], found: Fetched, stop: Stop) -> None:
     left = {keys.eid(keys.public_of_day_key(each.d)).hex(): each for each in days}
     after: dict[str, bytes] = {}
@@ -135,7 +120,9 @@ def _pages(api: Api, days: Sequence[SharedDay], found: Fetched, stop: Stop) -> N
             raise KeyboardInterrupt
         with stop.waiting():
             answer = api.post("/reports/fetch", {"days": asked})
-        for eid, reports, more in _rows(answer, left):
+        rows, refused = _rows(answer, left)
+        found.unknown.extend(left.pop(eid).day for eid in refused)
+        for eid, reports, more in rows:
             found.reports.extend(reports)
             if len(found.reports) > MAX_REPORTS:
                 raise RefusedError(
@@ -147,20 +134,23 @@ def _pages(api: Api, days: Sequence[SharedDay], found: Fetched, stop: Stop) -> N
                 raise foreign()  # it would go on for ever
             else:
                 after[eid] = reports[-1]
-    found.asked.extend(each.day for each in days)
+    found.asked.extend(each.day for each in days if each.day not in found.unknown)
 
 
-def _rows(answer: Any, asked: dict[str, SharedDay]) -> list[tuple[str, list[bytes], bool]]:
-    """The rows of an answer, one for each identifier asked. Raises RefusedError `server_error`."""
+def _rows(answer: Any, asked: Collection[str]) -> tuple[list[tuple[str, list[bytes], bool]], list[str]]:
+    """The rows of an answer, and the identifiers that it refuses: each that was asked, once. Raises `server_error`."""
     try:
         rows = [
             (row["eid"], base64.b64decode(row["reports"], validate=True), bool(row["more"])) for row in answer["days"]
         ]
+        refused = list(answer["refused"])
+        told = sorted([*(eid for eid, _, _ in rows), *refused])
     except (KeyError, TypeError, ValueError, binascii.Error):
         raise foreign() from None
-    if sorted(eid for eid, _, _ in rows) != sorted(asked) or any(len(joined) % REPORT_LEN for _, joined, _ in rows):
+    if told != sorted(asked) or any(len(joined) % REPORT_LEN for _, joined, _ in rows):
         raise foreign()
-    return [
+    split = [
         (eid, [joined[at : at + REPORT_LEN] for at in range(0, len(joined), REPORT_LEN)], more)
         for eid, joined, more in rows
     ]
+    return split, refused

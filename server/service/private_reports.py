@@ -61,6 +61,14 @@ class Page:
     more: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a reader gets: a page of each day that is theirs, and the EIDs of the days that are not, or not known."""
+
+    pages: tuple[Page, ...]
+    refused: tuple[bytes, ...]
+
+
 # --- brought
 
 
@@ -143,19 +151,19 @@ def _tell(tx: Connection, serials: set[int], now: datetime, base_url: str) -> No
 # --- fetched
 
 
-def fetch(tx: Connection, asked: Sequence[Asked]) -> tuple[Page, ...]:
+def fetch(tx: Connection, asked: Sequence[Asked]) -> Given:
     """A page of the reports of each day, for whoever has its token.
 
-    One answer whether an EID is unknown or its token is wrong, and no day is given if one is refused. Each EID stands
-    in `asked` once. Refusals: fetch_refused.
+    An EID that is unknown and one whose token is wrong are refused alike. Each EID stands in `asked` once.
     """
     hashes = day_keys.fetch_hashes(tx, {each.eid for each in asked})
     # All of them, whatever the first ones say.
     fits = [
-        hmac.compare_digest(hashlib.sha256(each.token).digest(), hashes.get(each.eid, _NOBODYS)) for each in asked
+        hmac.compare_digest(hashlib.sha256(each.token).digest(), hashes[each.eid] or _NOBODYS) for each in asked
     ]  # fmt: skip
-    if not all(fits):
-        raise refuse("fetch_refused")
-    after = {each.eid: each.after for each in asked}
+    after = {each.eid: each.after for each, fit in zip(asked, fits, strict=True) if fit}
     pages = sealed_reports.pages(tx, after, PAGE + 1)
-    return tuple(Page(eid, tuple(pages[eid][:PAGE]), len(pages[eid]) > PAGE) for eid in after)
+    return Given(
+        tuple(Page(eid, tuple(pages[eid][:PAGE]), len(pages[eid]) > PAGE) for eid in after),
+        tuple(each.eid for each, fit in zip(asked, fits, strict=True) if not fit),
+    )

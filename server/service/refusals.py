@@ -238,9 +238,6 @@ WORDS: Final[Mapping[str, Words]] = {
     "gateway_refused": Words(
         _U, "No enrolled gateway of this server signed this.", "Keep what you have, and enrol the gateway again."
     ),
-    "fetch_refused": Words(
-        _F, "One of these identifiers is not known, or its token is not right.", "Ask for days that you have keys of."
-    ),
     "directory_unknown": Words(
         _N, "There is no such directory or part of one.", "Take a day from yesterday to the day after tomorrow (UTC)."
     ),

@@ -52,7 +52,11 @@ _COUNT: Final = text("""
     from unnest(cast(:eids as bytea[]), cast(:counts as integer[])) as told(eid, count)
     where d.eid = told.eid
 """)
-_FETCH_HASHES: Final = text("select eid, fetch_hash from day_keys where eid = any(cast(:eids as bytea[]))")
+# A row for each that is asked for: how many of them we have shows in nothing that follows.
+_FETCH_HASHES: Final = text("""
+    select asked.eid, d.fetch_hash
+    from unnest(cast(:eids as bytea[])) as asked(eid) left join day_keys d on d.eid = asked.eid
+""")
 # An EID is a hash, so its first eight bytes are as good as a checksum of it, and their sum changes with any of them.
 _STATE: Final = text("""
     select count(*), coalesce(bit_xor(('x' || encode(substr(d.eid, 1, 8), 'hex'))::bit(64)::bigint), 0)
@@ -84,8 +88,8 @@ def count_reports(tx: Connection, stored: Mapping[bytes, int], at: datetime) -> 
 # --- and are asked for
 
 
-def fetch_hashes(tx: Connection, eids: Collection[bytes]) -> dict[bytes, bytes]:
-    """SHA-256 of f_i of each of these EIDs that is known."""
+def fetch_hashes(tx: Connection, eids: Collection[bytes]) -> dict[bytes, bytes | None]:
+    """SHA-256 of f_i of each of these EIDs; None of one that is not known."""
     return {row.eid: row.fetch_hash for row in tx.execute(_FETCH_HASHES, {"eids": list(eids)})}
 
 

@@ -55,7 +55,7 @@ RATES: Final[Mapping[str, Rate]] = {
     "order_view": Rate(10, 600),  # number and e-mail can be guessed
     "enrol": Rate(20, 600),
     "import": Rate(20, 300),  # each may work for half a minute
-    "fetch_reports": Rate(120, 60),  # a look-back of a busy week is some ten pages; a household has several tags
+    "fetch_reports": Rate(600, 60),  # days: a look-back is nine, a busy one thirty; a household has several tags
     "bad_signature": Rate(60, 600),  # a secret that was changed on one side only; nobody guesses an HMAC
     "preview": Rate(60, 60),  # each weighs the order several times
     "message": Rate(60, 600),  # each sends a mail
@@ -77,8 +77,8 @@ class RateLimiter:
         self._lock = threading.Lock()
         self.refused: dict[str, int] = dict.fromkeys(rates, 0)
 
-    def take(self, rate: str, caller: str) -> None:
-        """Count one request. Refusals: too_many."""
+    def take(self, rate: str, caller: str, count: int = 1) -> None:
+        """Count one request, or one that is worth as many as `count` (at most the burst). Refusals: too_many."""
         allowed = self._rates[rate]
         now_s = self._clock().timestamp()
         with self._lock:
@@ -86,11 +86,11 @@ class RateLimiter:
             left = min(allowed.burst, left + max(now_s - then_s, 0) * allowed.burst / allowed.per_s)
             while len(self._level) >= self._limit:
                 self._level.popitem(last=False)
-            self._level[rate, caller] = (max(left - 1, 0) if left >= 1 else left, now_s)
-            if left >= 1:
+            self._level[rate, caller] = (left - count if left >= count else left, now_s)
+            if left >= count:
                 return
             self.refused[rate] += 1
-        wait_s = max(1, round((1 - left) * allowed.per_s / allowed.burst))
+        wait_s = max(1, round((count - left) * allowed.per_s / allowed.burst))
         raise refuse("too_many", wait_s=wait_s)
 
 

@@ -161,6 +161,20 @@ def test_days_that_the_server_does_not_know_do_not_hide_the_others(run: Run, hou
     assert "The server has no keys of 12 days" in done.err
 
 
+def test_days_before_the_claim_cost_no_further_request(run: Run, house: House, claimed: Claimed) -> None:
+    keyfile.path_of(keys_folder(), SERIAL).unlink()
+    keyfile.save(keys_folder(), claimed.kept.secret)
+    house.days.clear()
+    give(house, claimed.kept.secret, Span(day_of(claimed.now_s - 60), 1))
+    house.page = 1
+    house.file(claimed.tag.report(claimed.now_s - 60), claimed.tag.report(claimed.now_s - 61))
+    done = run(*LOCATE)
+    assert (done.code, house.asked) == (0, ["POST /reports/fetch"] * 2), "a page each"
+    assert house.traffic[0].count(b'"eid"') in {8, 9}
+    assert house.traffic[1].count(b'"eid"') == 1, "what was refused is not asked again"
+    assert "The server has no keys of 7 days" in done.err or "of 8 days" in done.err
+
+
 # --- Many reports, and Ctrl-C -----------------------------------------------------------------------------
 
 
@@ -184,7 +198,11 @@ def test_a_server_that_sends_the_same_page_for_ever(run: Run, house: House, clai
 
 def test_garbage_from_the_server(run: Run, house: House, claimed: Claimed) -> None:
     eid = "00" * 16
-    lies: list[Json] = [{}, {"days": 3}, {"days": []}, {"days": [{"eid": eid, "reports": "", "more": False}]}]
+    day = {"eid": eid, "reports": "", "more": False}
+    lies: list[Json] = [
+        {}, {"days": 3, "refused": []}, {"days": [], "refused": []}, {"days": [day], "refused": []},
+        {"days": [], "refused": [eid]}, {"days": [], "refused": 3}, {"days": [day], "refused": [3]}, {"days": []},
+    ]  # fmt: skip
     for lie in lies:
         house.instead = lambda _path, _body, lie=lie: lie  # type: ignore[misc]
         done = run(*LOCATE)
@@ -210,7 +228,7 @@ def test_ctrl_c_shows_what_is_here_and_says_that_it_is_a_part(run: Run, house: H
     assert done.code == 130
     assert "52.52000" in done.out
     assert "This is a part of the answer only, because it was interrupted" in done.err
-    assert "23 days" in done.err or "24 days" in done.err
+    assert "22 days" in done.err or "23 days" in done.err
     assert asked == 2
 
 

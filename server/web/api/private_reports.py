@@ -72,9 +72,10 @@ class DayReports:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """One page of each day, in the order in which they were asked for."""
+    """One page of each day, and the identifiers that are not known or whose token is not right; as they were asked."""
 
     days: tuple[DayReports, ...]
+    refused: tuple[str, ...]
 
 
 @router.post(
@@ -102,17 +103,18 @@ async def upload(request: Request, house: TheHouse, rates: Rates, address: Addre
     return taken
 
 
-@router.post("/reports/fetch", responses=refusals("fetch_refused", "too_many"))
+@router.post("/reports/fetch", responses=refusals("too_many"))
 def fetch(body: FetchIn, house: TheHouse, rates: Rates, address: Address, _: Anybody) -> Fetched:
     """Sealed reports of days, for whoever has their tokens: of each at most 2,000 at a time, ascending."""
-    rates.take("fetch_reports", address)
+    # By days: many in one request are as many guesses, and as much work.
+    rates.take("fetch_reports", address, len(body.days))
     asked = [
         Asked(bytes.fromhex(day.eid), bytes.fromhex(day.f), bytes.fromhex(day.after or "")) for day in body.days
     ]  # fmt: skip
     with house.work() as (tx, _now):
-        pages = private_reports.fetch(tx, asked)
-    FETCHED.inc(sum(len(page.reports) for page in pages))
-    return Fetched(tuple(_told(page) for page in pages))
+        given = private_reports.fetch(tx, asked)
+    FETCHED.inc(sum(len(page.reports) for page in given.pages))
+    return Fetched(tuple(_told(page) for page in given.pages), tuple(eid.hex() for eid in given.refused))
 
 
 def _told(page: Page) -> DayReports:

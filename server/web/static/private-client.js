@@ -34,26 +34,16 @@ export const base64 = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCha
 export async function fetchReports(days, progress = () => {}) {
   const found = { reports: [], unknown: [] };
   for (let from = 0; from < days.length; from += FETCH_DAYS) {
-    await fetchSome(days.slice(from, from + FETCH_DAYS), found, progress);
+    await fetchPages(days.slice(from, from + FETCH_DAYS), found, progress);
   }
   return found;
-}
-
-async function fetchSome(days, found, progress) {
-  try {
-    await fetchPages(days, found, progress);
-  } catch (wrong) {
-    if (wrong.code !== "fetch_refused") throw wrong;
-    // One unknown day refuses them all: ask for each.
-    if (days.length === 1) found.unknown.push(days[0].day);
-    else for (const each of days) await fetchSome([each], found, progress);
-  }
 }
 
 async function fetchPages(days, found, progress) {
   let wanted = days.map(({ eid, f }) => ({ eid: hex(eid), f: hex(f), after: null }));
   while (wanted.length && found.reports.length < REPORTS_MAX) {
     const answer = await call("POST", "/reports/fetch", { days: wanted }, { credentials: "omit" });
+    for (const { day, eid } of days) if (answer.refused.includes(hex(eid))) found.unknown.push(day);
     const next = [];
     for (const { eid, reports, more } of answer.days) {
       const bytes = unbase64(reports), many = Math.floor(bytes.length / REPORT_LEN);

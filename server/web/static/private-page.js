@@ -43,7 +43,7 @@ $("phrase-form").addEventListener("submit", (event) => {
     const { unknown, days } = await lookForOwn(restored, nowS(), progress);
     progress();
     // Words that open nothing at all are another tag's; kept, they would only hide the right ones.
-    if (unknown.length === days.length) throw Object.assign(new Error(), { code: "fetch_refused" });
+    if (unknown.length === days.length) throw Object.assign(new Error(), { code: "keys_not_uploaded" });
     await keep(restored);
     $("phrase").value = "";
     await begin();

@@ -17,7 +17,7 @@ const WORDS = {
   receipt_invalid: ["The answer was not made by this tag for you.", "Begin again, and tell support."],
   wrong_reply: ["The tag answered something else than it was asked.", "Try again."],
   too_many_reports: ["There are more than 200,000 reports.", "Somebody may flood this tag: tell support."],
-  fetch_refused: [
+  keys_not_uploaded: [
     "Our server has no keys of these days for this tag.", "Are these the 24 words of this tag, and was it claimed?",
   ],
 };

@@ -138,6 +138,18 @@ def test_a_bucket_refills_evenly() -> None:
     assert rates.refused == {"r": 2}
 
 
+def test_a_request_may_be_worth_several() -> None:
+    clock = Clock()
+    rates = RateLimiter(clock, {"r": Rate(3, 30)})
+    rates.take("r", "a", 2)
+    with pytest.raises(Refusal) as refused:
+        rates.take("r", "a", 3)
+    assert "Wait 20 seconds" in refused.value.do
+    rates.take("r", "a")  # what was refused took nothing
+    with pytest.raises(Refusal):
+        rates.take("r", "a")
+
+
 def test_the_limiter_forgets_rather_than_grows() -> None:
     clock = Clock()
     rates = RateLimiter(clock, {"r": Rate(1, 60)}, limit=100)

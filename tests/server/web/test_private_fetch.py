@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
 from typing import Any
 
@@ -77,54 +78,76 @@ def test_pages_hold_everything_once(
     assert fetched(behind) == [each for each in sorted(made + more) if each > made[5]][:4]
 
 
-def test_an_unknown_day_and_a_wrong_token_are_one_answer_for_the_whole_request(
+def wrong_tokens(town: Town, bag: PrivateTag, ann: Somebody) -> list[dict[str, Any]]:
+    """A day that nobody has, then one of ours with tokens that are not its own."""
+    day, other = today(town), private_tag(town, ann)
+    half = hashlib.sha256(bag.f(day)).digest()[:16]  # of what the server holds
+    tokens = [bytes(16), bag.f(day - 1), other.f(day), half]
+    return [day_of(PrivateTag(1, 1), day), *(day_of(bag, day, f=token) for token in tokens)]
+
+
+def watched(town: Town, days: list[dict[str, Any]]) -> tuple[Any, list[tuple[str, int]]]:
+    """The answer, and each statement to the database with the rows that it gave."""
+    work = []
+
+    def note(_: Any, cursor: Any, statement: str, *__: Any) -> None:
+        work.append((statement, cursor.rowcount))
+
+    event.listen(town.engine, "after_cursor_execute", note)
+    try:
+        return town.nobody().post("/reports/fetch", {"days": days}), work
+    finally:
+        event.remove(town.engine, "after_cursor_execute", note)
+
+
+def test_an_unknown_day_and_a_wrong_token_are_one_word_and_the_others_are_given(
     town: Town, dock: Courier, bag: PrivateTag, ann: Somebody
 ) -> None:
-    day, other = today(town), private_tag(town, ann)
-    dock.brought([bag.report(day)])
-    stranger = PrivateTag(1, 1)
-    wrong = [
-        [day_of(stranger, day)],
-        [day_of(bag, day, f=bytes(16))],
-        [day_of(bag, day, f=bag.f(day - 1))],
-        [day_of(bag, day, f=other.f(day))],
-        [day_of(bag, day), day_of(stranger, day)],
-        [day_of(stranger, day), day_of(bag, day)],
-        [day_of(bag, day), day_of(bag, day - 1, f=bag.f(day))],
-    ]
-    nobody = town.nobody()
-    told = [nobody.call("POST", "/reports/fetch", json={"days": days}) for days in wrong]
-    assert {answer.status_code for answer in told} == {403}
-    assert len({answer.text for answer in told}) == 1
-    assert told[0].json()["error"]["code"] == "fetch_refused"
-
-
-def test_the_hash_that_the_server_holds_is_no_token(town: Town, bag: PrivateTag) -> None:
     day = today(town)
-    half = hashlib.sha256(bag.f(day)).digest()[:16]
-    town.nobody().refused("POST", "/reports/fetch", 403, "fetch_refused", json={"days": [day_of(bag, day, f=half)]})
+    brought = bag.report(day)
+    dock.brought([brought])
+    nobody = town.nobody()
+    for wrong in wrong_tokens(town, bag, ann):
+        alone = nobody.post("/reports/fetch", {"days": [wrong]})
+        assert alone == {"days": [], "refused": [wrong["eid"]]}
+    stranger = PrivateTag(1, 1)
+    right, gone, mine = day_of(bag, day), day_of(stranger, day), day_of(bag, day - 1, f=bag.f(day))
+    for days in ([right, gone, mine], [gone, mine, right], [mine, right, gone]):
+        answer = nobody.post("/reports/fetch", {"days": days})
+        assert [fetched(each) for each in answer["days"]] == [[brought]]
+        assert answer["refused"] == [each["eid"] for each in days if each is not right]
+
+
+def test_a_refused_day_is_the_same_work_whyever_it_is_refused(town: Town, bag: PrivateTag, ann: Somebody) -> None:
+    day = today(town)
+    fill(town, bag, day, 3)
+    unknown, *wrong = (watched(town, [each])[1] for each in wrong_tokens(town, bag, ann))
+    assert wrong == [unknown] * 4
+
+
+def test_every_token_is_compared_in_constant_time_whatever_the_first_ones_say(
+    town: Town, bag: PrivateTag, ann: Somebody, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = []
+
+    def noted(one: bytes, other: bytes) -> bool:
+        compared.append((len(one), len(other)))
+        return compare_digest(one, other)
+
+    day, compare_digest = today(town), hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", noted)
+    days = [day_of(PrivateTag(1, 1), day), day_of(bag, day, f=bytes(16)), day_of(bag, day - 1)]
+    town.nobody().post("/reports/fetch", {"days": days})
+    assert compared == [(32, 32)] * 3
 
 
 def test_the_answer_and_the_work_do_not_depend_on_other_tags(town: Town, bag: PrivateTag, ann: Somebody) -> None:
     day = today(town)
     made = fill(town, bag, day, 3)
-
-    def asked() -> tuple[Any, int]:
-        rows = []
-
-        def note(_: Any, cursor: Any, *__: Any) -> None:
-            rows.append(cursor.rowcount)
-
-        event.listen(town.engine, "after_cursor_execute", note)
-        try:
-            return town.nobody().post("/reports/fetch", {"days": [day_of(bag, day)]}), sum(rows)
-        finally:
-            event.remove(town.engine, "after_cursor_execute", note)
-
-    before = asked()
+    before = watched(town, [day_of(bag, day)])
     for _ in range(3):
         fill(town, private_tag(town, ann), day, 200)
-    assert asked() == before
+    assert watched(town, [day_of(bag, day)]) == before
     assert fetched(before[0]["days"][0]) == made
 
 
@@ -142,7 +165,10 @@ def test_a_token_never_stands_in_an_error(town: Town, bag: PrivateTag) -> None:
     assert "SECRET" not in answer.text
 
 
-def test_asking_is_limited_by_address(town: Town, bag: PrivateTag) -> None:
-    asked = {"days": [day_of(bag, today(town))]}
-    codes = [town.nobody().call("POST", "/reports/fetch", json=asked).status_code for _ in range(121)]
-    assert codes == [200] * 120 + [429]
+def test_asking_is_limited_by_address_and_counts_days(town: Town, bag: PrivateTag) -> None:
+    """Guesses are many in a request, and cost what they would cost one by one."""
+    guesses = {"days": [day_of(PrivateTag(n, 1), today(town)) for n in range(30)]}
+    codes = [town.nobody().call("POST", "/reports/fetch", json=guesses).status_code for _ in range(21)]
+    assert codes == [200] * 20 + [429]
+    mine = {"days": [day_of(bag, today(town))]}
+    town.nobody().refused("POST", "/reports/fetch", 429, "too_many", json=mine)

@@ -101,7 +101,9 @@ def test_another_device_types_the_words(
         words = claim(page, far_web, far)
         settle_time(page, town, hours=1)
         far.heard(*BERLIN)
+    fetches: list[int] = []
     with ready(browser, far_web, town, ann) as page:
+        page.on("response", lambda told: fetches.append(told.status) if told.url.endswith("/reports/fetch") else None)
         go(page, far_web, f"/t/{far.tag.serial}")
         expect(page.locator("#no-keys")).to_be_visible()
         for typed, said in (
@@ -116,6 +118,8 @@ def test_another_device_types_the_words(
         page.click("#phrase-form button")
         expect(page.locator("#lead")).to_contain_text("Heard")
         assert places(page) == ["52.52000, 13.40500"]
+        # Another tag's words, the right ones, and the look with them: one request each, whatever days are not known.
+        assert fetches == [200] * 3
         expect(page.locator("#no-keys")).to_be_hidden()
         # It has no code yet, which the tag asks for.
         page.fill("#ring-gateway", "home-elm")
