@@ -62,7 +62,8 @@ def _transfer_offer(payload: Payload, zone: str) -> Letter:
         f"A tag is handed over to you: “{payload['name']}”",
         f"{payload['from']} wants to hand over the tag “{payload['name']}” to you.\n\n"
         f"To take it, accept until {clock(payload['until'], zone)}: {payload['url']}\n\n"
-        "From then on only you see where it is. If you do nothing, it stays theirs.",
+        "From then on we show only you where it is. Is it a private tag? Then claim it at once with the code from its "
+        "box: until then its former owner may still be able to read where it is. If you do nothing, it stays theirs.",
     )
 
 

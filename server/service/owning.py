@@ -98,7 +98,8 @@ def accept(tx: Connection, who: Caller, transfer_id: str, now: datetime) -> int:
     act = _note(tx, ActKind.TRANSFERRED, who, who.account_no, asked.serial, now)
     # The tag still holds the former owner's hash: only a new activation changes that.
     name = f"Tag {asked.serial}"
-    # One that was private stays so, without keys: nobody reads it until it is claimed with the code from its box.
+    # One that was private stays so, without keys, until it is claimed with the code from its box. It goes on saying its
+    # former owner's identifiers, which they could file under another tag of theirs: pages tell the new one to hurry.
     begun = ownership.begin(tx, asked.serial, who.account_no, name, living.owner_hash, act, now, private=living.private)
     assert begun, "the former ownership ended in this transaction"
     return asked.serial

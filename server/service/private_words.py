@@ -31,5 +31,6 @@ PRIVATE_NOTE: Final = (
     " its box to have it managed."
 )
 NO_KEYS: Final = (
-    "It is private, and has no keys of yours: claim it with the code from its box. Until then nobody reads it."
+    "It is private, and has no keys of yours: claim it with the code from its box now. Until then it goes on as its"
+    " former owner left it, who may still be able to read where it is."
 )

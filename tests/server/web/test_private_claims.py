@@ -8,7 +8,8 @@ from datetime import timedelta
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
 
-from server.store.tables import acts, audit, day_keys, metadata, ownership
+from server.notify.words import compose
+from server.store.tables import acts, audit, day_keys, metadata, notices, ownership
 from tests.server.web.private_owner import PrivateOwner
 from tests.server.web.town import HOME, HOME_TRACES, Town
 from wire import keys
@@ -204,6 +205,11 @@ def test_release_and_handing_over_end_the_keys(town: Town) -> None:
     taken = ben.post(f"/transfers/{offer['transfer_id']}/accept")
     assert (taken["private"], taken["keys_until"], taken["empty"]["code"]) == (True, None, "private")
     assert "code from its box" in taken["empty"]["text"]
+    # The tag goes on saying Ann's identifiers; whose it says nobody here can tell: under another one she reads on.
+    assert "former owner" in taken["empty"]["text"]
+    with town.house.work() as (tx, _):
+        told = tx.execute(select(notices).where(notices.c.kind == "transfer_offer")).one()
+    assert "claim it at once" in compose(told.kind, told.payload, "UTC").text
     with town.house.work() as (tx, _):
         assert tx.execute(select(day_keys)).all() == []
     body = {"first_day": ann.today, "days": ann.days(ann.today, 1)}
