@@ -30,6 +30,8 @@ BACKOFF_MAX_S: Final = 600.0
 # An enrolment that was revoked does not come back within seconds.
 UNKNOWN_S: Final = 600.0
 ANSWER_MAX_BYTES: Final = 64 * 1024
+# Five are known; each is a line of the metrics for as long as we run, so that nobody may invent new ones for ever.
+REASONS_MAX: Final = 32
 _HEADERS: Final = {"content-type": "application/octet-stream"}
 # Refusals that say nothing about the reports: asked too slowly, too early.
 _LATER: Final = frozenset({408, 425, 429})
@@ -131,7 +133,8 @@ class Uploader:
             self._log.error("reports_refused", status=answer.status, reports=len(load.reports))
         else:
             self.uploaded += told.stored + told.known
-            self.refused.update(told.refused)
+            for why, count in told.refused.items():
+                self.refused[why if why in self.refused or len(self.refused) < REASONS_MAX else "other"] += count
         return 0.0
 
     def _later(self, why: str) -> float:

@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 
 from gateway.report_outbox import ReportOutbox
 from gateway.talk import Answer, async_client
-from gateway.uploader import ANSWER_MAX_BYTES, BACKOFF_MAX_S, BACKOFF_MIN_S, UNKNOWN_S, Outcome, Uploader, outcome_of
+from gateway.uploader import (
+    ANSWER_MAX_BYTES,
+    BACKOFF_MAX_S,
+    BACKOFF_MIN_S,
+    UNKNOWN_S,
+    Outcome,
+    Uploader,
+    outcome_of,
+)
 from tests.gateway.finding import House, serving
 from tests.gateway.test_report_outbox import box, reports
 from wire.report_upload import MAX_REPORTS
@@ -146,6 +154,22 @@ def test_single_reports_that_the_server_refused_are_counted_by_its_reasons(
     uploader, _ = run(held, url, monkeypatch)
     assert (uploader.uploaded, dict(uploader.refused)) == (5, {"eid_unknown": 3, "quota_eid": 1})
     assert held.waiting().reports == 0
+
+
+def test_a_server_invents_no_reasons_for_ever(
+    tmp_path: Path, house: House, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = box(tmp_path)
+    for start in (0, 900, 1800):
+        held.add(reports(start, 900))
+    words = [[f"{kind}_{'x' * n}" for n in range(30)] for kind in "abc"]
+    house.fail = [
+        (200, {}, json.dumps({"stored": 0, "known": 0, "refused": dict.fromkeys(some, 1)}).encode()) for some in words
+    ]
+    uploader, _ = run(held, url, monkeypatch)
+    assert len(uploader.refused) == 33
+    assert uploader.refused.total() == 90
+    assert uploader.refused["other"] == 58
 
 
 def test_a_report_that_goes_up_twice_is_one(
