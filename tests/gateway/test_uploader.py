@@ -20,6 +20,7 @@ from gateway.uploader import (
     ANSWER_MAX_BYTES,
     BACKOFF_MAX_S,
     BACKOFF_MIN_S,
+    REASONS_MAX,
     UNKNOWN_S,
     Outcome,
     Uploader,
@@ -167,7 +168,7 @@ def test_a_server_invents_no_reasons_for_ever(
         (200, {}, json.dumps({"stored": 0, "known": 0, "refused": dict.fromkeys(some, 1)}).encode()) for some in words
     ]
     uploader, _ = run(held, url, monkeypatch)
-    assert len(uploader.refused) == 33
+    assert len(uploader.refused) == REASONS_MAX + 1
     assert uploader.refused.total() == 90
     assert uploader.refused["other"] == 58
 
