@@ -35,7 +35,7 @@ lint: setup ## ruff, mypy --strict, import contracts
 
 test: lint ## lint, then every test on real parts (installs Mosquitto and Chromium where it may)
 	@tools/parts
-	@$(VENV)/bin/pytest -n $(RUNNERS) --dist loadgroup
+	@$(VENV)/bin/pytest -n $(RUNNERS) --dist loadscope
 
 soak: setup ## for days: KILLS=3000 kills (SEED=7 plays one run again), then WORLDS=100000 worlds; Ctrl-C tells the sum so far
 	@tools/parts

@@ -167,7 +167,7 @@ def test_the_server_tells_its_owner_that_it_was_heard_and_not_where(journey: Jou
 
 
 def test_the_database_holds_no_place_of_it(journey: Journey) -> None:
-    journey.wait_for(HOME)
+    journey.wait_for(HOME, CAFE)
     socket_folder = (journey.demo.data / "server" / "postgres" / "postmaster.pid").read_text().splitlines()[4]
     with psycopg.connect(host=socket_folder, dbname="hearsight", user="hearsight") as base:
         asked = "select private, (select count(*) from sightings s where s.serial = o.serial and s.heard_at >= o.since)"
