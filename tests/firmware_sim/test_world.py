@@ -120,7 +120,7 @@ def test_story_g_says_who_moves_and_who_is_live() -> None:
     gateways = {gateway.id: gateway for gateway in story.gateways}
     assert gateways["van-worcester"].gateway_class is GatewayClass.VEHICLE
     assert gateways["van-worcester"].place is None
-    assert [gateway.id for gateway in story.gateways if gateway.live] == ["home-elm"]
+    assert [gateway.id for gateway in story.gateways if gateway.live] == ["cafe-merrimon", "home-elm"]
     van = next(stretch for stretch in story.tags[0].stretches if "van-worcester" in stretch.heard_by)
     assert van.place is not None
     assert (van.place.lat_e7, van.every_s) == (422_959_000, 300)

@@ -85,7 +85,7 @@ def test_kill_9_at_random_points(air: Air, one_broker: Broker, server: TestServe
             gateway.start()
             if dice.random() < 0.75:
                 air.wait_for_scan()
-                time.sleep(dice.uniform(0.0, 1.2))
+                time.sleep(dice.uniform(0.0, 2.0))  # a window, a look at it, a commit: most of a second
             else:
                 time.sleep(dice.uniform(0.0, 0.8))  # while it starts
             assert gateway.end(signal.SIGKILL) == -signal.SIGKILL
