@@ -26,7 +26,7 @@ from owner.keys import day_of
 from owner.phrase import phrase_of
 from tests.conftest import ROOT
 from tests.e2e.conftest import Demo
-from tests.e2e.test_demo_2_pages import tab
+from tests.e2e.tabs import tab
 from tests.fixtures.wiretap import Wiretap, shape_of
 from wire import keys
 from wire.claim_code import decode_claim_code

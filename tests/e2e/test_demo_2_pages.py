@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
 from tests.e2e.conftest import Demo
+from tests.e2e.tabs import sign_in, tab
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 AGENT, CUSTOMER, OPERATOR = "ash.agent@example.org", "rowan.ellery@example.org", "olga.operator@example.org"
@@ -30,29 +28,6 @@ PAGES = {
     AGENT: [*SUPPORT, *DESK, "/s/gateways", "/settings"],
     OPERATOR: ["/s/gateways", "/s/audit"],
 }
-
-
-@contextmanager
-def tab(browser: Browser, demo: Demo, account: str, *, width: int = 375, scheme: str = "light") -> Iterator[Page]:
-    """A page that is signed in and fails the test on a script error or a request to anywhere else."""
-    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
-    page = context.new_page()
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    page.on("request", lambda asked: None if asked.url.startswith((demo.url, "data:")) else wrong.append(asked.url))
-    if account:
-        sign_in(page, demo, account)
-    yield page
-    context.close()
-    assert wrong == []
-
-
-def sign_in(page: Page, demo: Demo, account: str) -> None:
-    page.goto(f"{demo.url}/sign-in")
-    page.fill("#email", account)
-    page.fill("#password", demo.memory[f"password {account}"])
-    page.click("main button")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (375, "dark"), (1280, "light")])

@@ -28,10 +28,10 @@ from server.refusal import Refusal
 from server.store import db, keys
 from server.store.crypto import Vault
 from server.store.migrations import migrate
-from tests.e2e.crash.cuts import Cut
 from tests.e2e.crash.nursery import Born, Nursery
 from tests.e2e.crash.trace import Trace
 from tests.fixtures.brokers import Broker, Mosquitto
+from tests.fixtures.cuts import Cut
 from tests.fixtures.ports import free_ports
 from tests.server.ingest.parties import K_FACTORY, LOTS, NOW, Gateway, enrol, furnish
 

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.e2e.crash.cuts import HOWS, Cut
 from tests.e2e.crash.plant import Plant
+from tests.fixtures.cuts import HOWS, Cut
 
 # Committed between two blows, so that each of them meets a system at work, and at another point of its work.
 PROGRESS_MAX = 12
