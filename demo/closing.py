@@ -22,7 +22,11 @@ def closing_words(setup: Setup, stories: Sequence[Story], live: Sequence[str], l
     for who, what, where in (
         (AGENT, "support, the order of story T", f"{base}/s/order/{bad.number}"),
         (CUSTOMER, "owner of the tag of story G", f"{base}/"),
-        (FRIEND, "her friend, whose tag is private: only the last line below reads where it is", f"{base}/"),
+        (
+            FRIEND,
+            f"her friend, whose tag is private; its page asks for the words in {friend.paper_of(setup)}",
+            f"{base}/",
+        ),
         (OPERATOR, "operator, the gateways", f"{base}/s/gateways"),
     ):
         said.append(f"{what}\n", style="bold")
