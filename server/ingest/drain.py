@@ -80,7 +80,7 @@ class Drain:
         return self._monotonic() - self._turned_s
 
     def answer(self, deliveries: Sequence[Delivery], messages: Sequence[Message]) -> None:
-        """After the commit: acknowledge these and send these, soon."""
+        """After the commit: send these and acknowledge these, soon."""
         self._answers.append((deliveries, messages))
         self._wake()
 
@@ -189,11 +189,11 @@ class Drain:
             )
 
     def _send_answers(self, client: mqtt.Client, line: Line) -> None:
+        """A batch is acknowledged after its receipt was written: whatever ends the connection between the two, or us,
+        the broker delivers the batch again, and its gateway is answered without having to ask.
+        """
         while self._accepted and self._answers:
             deliveries, messages = self._answers.popleft()
-            ours = [each.mid for each in deliveries if each.connection == self._connection]
-            metrics.LATE_ACKS.inc(len(deliveries) - len(ours))
-            line.acknowledge(mid for mid in ours if mid)  # without a number it was sent at QoS 0 and wants none
             for message in messages:
                 sent = client.publish(message.topic, message.payload, qos=1)
                 metrics.RECEIPTS.inc()
@@ -201,6 +201,9 @@ class Drain:
                     metrics.RECEIPTS_LOST.labels("queue_full").inc()
                 else:
                     self._unconfirmed += 1
+            ours = [each.mid for each in deliveries if each.connection == self._connection]
+            metrics.LATE_ACKS.inc(len(deliveries) - len(ours))
+            line.acknowledge(mid for mid in ours if mid)  # without a number it was sent at QoS 0 and wants none
 
     def _on_publish(self, _client: mqtt.Client, _data: Any, _mid: int, _reason: Any, _properties: Any) -> None:
         self._unconfirmed -= 1

@@ -45,7 +45,7 @@ _FLOOD_TOLD_S: Final = 60.0
 _AHEAD_MAX_S: Final = 2.0
 
 Answer = Callable[[Sequence[Delivery], Sequence[Message]], None]
-"""Called after the commit: acknowledge these to the broker, and send these."""
+"""Called after the commit: send these, and acknowledge these to the broker."""
 Wait = Callable[[float], bool]
 """Waits so many seconds between two tries; True if there is no time for another one."""
 

@@ -158,7 +158,8 @@ def test_reports_and_directory_survive_a_kill_and_a_server_that_is_away(
         wait_for(lambda: finding(finder).get("reports_waiting") == 2, 20, "sealed by the directory on the disk")
     assert any("sealed reports wait" in line for line in _troubles(finder))
     server.house.away = False
-    wait_for(lambda: finding(finder).get("reports_waiting") == 0, 30, "for the uploads")
+    # Meanwhile it may have tried in vain four times, and then waits for up to a minute: 5, 10, 20, 40 s, by half.
+    wait_for(lambda: finding(finder).get("reports_waiting") == 0, 90, "for the uploads")
     assert len(believed(server.house).points) == 2
     assert finder.end() == 0
 

@@ -24,6 +24,7 @@ from server.ingest.inbox import Delivery, Inbox
 from server.ingest.receipts import Message
 from server.ingest.seats import Seat
 from tests.fixtures.brokers import Broker, Mosquitto
+from tests.fixtures.wiretap import Wiretap
 
 LOG = structlog.get_logger("test")
 ALONE = Seat(1, 1)
@@ -183,6 +184,22 @@ def test_receipts_go_out(start, broker: Broker, publisher: paho.Client) -> None:
     start().drain.answer([], [Message("hearsight/1/gw/gw-1/receipt", b"%d" % n) for n in range(600)])
     wait_until(lambda: len(got) >= 600, "the receipts")
     assert got == [b"%d" % n for n in range(600)]
+
+
+@pytest.mark.mosquitto
+def test_receipts_are_on_the_line_before_the_acknowledgement(mosquitto: Mosquitto, publisher_of) -> None:
+    """Else a worker killed between the two owes receipts that nobody brings but the gateway that asks again."""
+    line = Wiretap(mosquitto.port)
+    running = Running(f"mqtt://127.0.0.1:{line.port}")
+    wait_until(running.drain.subscribed.is_set, "the subscription")
+    publish(publisher_of(mosquitto), b"a batch")
+    (delivery,) = running.take(1)
+    running.drain.answer([delivery], [Message("hearsight/1/gw/gw-1/receipt", b"what became of it")])
+    acknowledgement = b"\x40\x02" + delivery.mid.to_bytes(2, "big")
+    wait_until(lambda: acknowledgement in line.heard() and b"became" in line.heard(), "both")
+    running.stop()
+    line.close()
+    assert line.heard().index(b"became") < line.heard().index(acknowledgement)
 
 
 def test_no_more_is_read_than_there_is_room_for(start, publisher: paho.Client, monkeypatch) -> None:
