@@ -6,7 +6,7 @@ kept, not judgements about what is true; those are the owner's (docs/private-fin
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -32,6 +32,11 @@ class Why(StrEnum):
 def day_of(moment: datetime) -> int:
     """The UTC day of a moment, in days since 1970-01-01."""
     return (moment - _EPOCH) // timedelta(days=1)
+
+
+def date_of(day: int) -> date:
+    """The date of such a day."""
+    return (_EPOCH + timedelta(days=day)).date()
 
 
 def closed(day: int, first_report_at: datetime | None, now: datetime) -> Why | None:

@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from server.rules.facts import ActKind
+from server.rules.private_reports import day_of
 from server.service.caller import Caller
 from server.service.refusals import refuse
 from server.store import acts, day_key_uploads, lost, ownership, transfers, weighings
@@ -109,7 +110,7 @@ def end_stretch(tx: Connection, living: Owned, now: datetime) -> None:
     """A stretch of ownership is over: its offers too, and from today on its days."""
     ownership.end(tx, living.no, now)
     transfers.end_all(tx, living.no, now)
-    day_key_uploads.end(tx, living.no, day_key_uploads.day_of(now))
+    day_key_uploads.end(tx, living.no, day_of(now))
 
 
 def _end(tx: Connection, living: Owned, now: datetime) -> None:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from sqlalchemy import Connection
 
+from server.rules.private_reports import day_of
 from server.service import claims, owning
 from server.service.caller import Caller
 from server.service.claim_memory import ClaimMemory
@@ -81,7 +82,7 @@ def put_days(
     count, rest = divmod(len(packed), DAY_LEN)
     if rest or not 1 <= count <= DAYS_MAX:
         raise refuse("day_key_range", detail=f"a list has 1 to {DAYS_MAX} days of {DAY_LEN} bytes")
-    today = day_key_uploads.day_of(now)
+    today = day_of(now)
     if not today - 1 <= first_day <= today + _AHEAD_MAX:
         raise refuse("day_key_range", detail=f"the first day is from {today - 1} to {today + _AHEAD_MAX}")
     days = [_day(first_day + n, packed[n * DAY_LEN : (n + 1) * DAY_LEN]) for n in range(count)]

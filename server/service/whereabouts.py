@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from server.rules.facts import Heard
 from server.rules.policy import Policy
 from server.rules.position import REASON, Age, Empty, Fix, WhereIs, age_of, where_is
+from server.rules.private_reports import date_of
 from server.service import ingest_health, owning, receipts
 from server.service.caller import Caller
 from server.service.ingest_health import Late
@@ -278,7 +279,7 @@ def _sealed(tx: Connection, mine: Sequence[Owned]) -> dict[int, _Sealed]:
     """By the number of the ownership. Only sealed reports count: of its sightings none is read, not even its time."""
     numbers = [each.no for each in mine]
     heard, ends = day_keys.last_report_at(tx, numbers), day_key_uploads.last_days(tx, numbers)
-    return {no: _Sealed(heard.get(no), day_key_uploads.date_of(ends[no]) if no in ends else None) for no in numbers}
+    return {no: _Sealed(heard.get(no), date_of(ends[no]) if no in ends else None) for no in numbers}
 
 
 def _private(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -13,8 +11,6 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from server.store.among import among
 from server.store.tables import day_keys, ownership
 from wire import keys
-
-_EPOCH: Final = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +25,6 @@ class DayKey:
     def eid(self) -> bytes:
         """Computed here, so that nobody can file a key under an identifier that is not its own."""
         return keys.eid(self.public_key)
-
-
-def day_of(moment: datetime) -> int:
-    """The UTC day of a moment, in days since 1970-01-01."""
-    return (moment.astimezone(UTC).date() - _EPOCH).days
-
-
-def date_of(day: int) -> date:
-    """The date of such a day."""
-    return _EPOCH + timedelta(days=day)
 
 
 def of_days(tx: Connection, ownership_no: int, first: int, last: int) -> Mapping[int, DayKey]:

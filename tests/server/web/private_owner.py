@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from firmware_sim.claim import Link
-from server.store.day_key_uploads import day_of
+from server.rules.private_reports import day_of
 from tests.server.web.town import Somebody, Tag, Town
 from wire import keys
 from wire.activation import activation_data
