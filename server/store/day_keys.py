@@ -101,15 +101,6 @@ def last_report_at(tx: Connection, ownership_nos: Collection[int]) -> dict[int, 
     return {row.ownership_no: row.at.astimezone(UTC) for row in rows}
 
 
-def last_report_of_serials(tx: Connection, serials: Collection[int]) -> dict[int, datetime]:
-    """The same by serial, for tags that are privately owned now."""
-    mine = select(ownership.c.no, ownership.c.serial).where(
-        among(ownership.c.serial, serials), ownership.c.until.is_(None), ownership.c.private
-    )
-    of = {row.no: row.serial for row in tx.execute(mine)}
-    return {of[no]: at for no, at in last_report_at(tx, of).items()}
-
-
 # --- the directory
 
 
