@@ -33,7 +33,7 @@ def table(found: Found) -> Table:
         local = point.heard_at.astimezone()
         when = f"{local:%a} {local.day} {local:%b %H:%M:%S}"
         place = f"{point.lat:.5f}, {point.lon:.5f}"
-        made.add_row(when, place, f"{point.accuracy_m} m", f"{point.rssi_dbm} dBm", point.gateway, _state(point))
+        made.add_row(when, place, f"{point.within_m} m", f"{point.rssi_dbm} dBm", point.gateway, _state(point))
     return made
 
 
@@ -46,14 +46,14 @@ def _state(point: Point) -> str:
 
 
 def rows(found: Found, name: str) -> Iterable[dict[str, Any]]:
-    """The points in order of time, each under the names of `COLUMNS`."""
+    """The points in order of time, each under the names of `COLUMNS`. `accuracy_m` bounds where the tag was."""
     for point in found.points:
         yield {
             "tag": name,
             "heard_at": f"{point.heard_at:%Y-%m-%dT%H:%M:%SZ}",
             "lat": round(point.lat, _DIGITS),
             "lon": round(point.lon, _DIGITS),
-            "accuracy_m": point.accuracy_m,
+            "accuracy_m": point.within_m,
             "rssi_dbm": point.rssi_dbm,
             "battery": _BATTERY[point.status.battery],
             "moved": point.status.moved,

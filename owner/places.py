@@ -18,6 +18,8 @@ JUMP_MIN_M: Final = 5_000
 CLOCK_ERROR_S: Final = 5
 # How far a tag is heard: the place of a report is the receiver's. Larger: every circle grows and helps nobody.
 RADIO_RANGE_M: Final = 60
+# What the arithmetic of degrees adds to a length; a whole metre for it would be said in vain.
+_NOISE_M: Final = 1e-3
 # Reports this close in time are one moment. Larger: a walking owner is drawn where he never was.
 FUSE_WINDOW_S: Final = 120
 # Stories that are followed at once. More cost time; fewer forget the true one in a flood of lies.
@@ -112,4 +114,4 @@ def _fix(group: Sequence[Placed]) -> Fix:
     east = sum(w * ((each.lon - first_lon + 180) % 360 - 180) for w, each in zip(weights, group, strict=True)) / whole
     lon = (first_lon + east + 180) % 360 - 180
     radius_m = min(distance_m(lat, lon, e.lat, e.lon) + e.accuracy_m + RADIO_RANGE_M for e in group)
-    return Fix(group[-1].unix_s, lat, lon, math.ceil(radius_m), len(group))
+    return Fix(group[-1].unix_s, lat, lon, math.ceil(radius_m - _NOISE_M), len(group))

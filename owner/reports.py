@@ -16,7 +16,7 @@ from typing import Final
 from owner.errors import PrivateError
 from owner.keys import DAY_S, Ring
 from owner.moments import day_in_words, late_in_words
-from owner.places import Fix, contradict, distance_m, fuse, impossible
+from owner.places import RADIO_RANGE_M, Fix, contradict, distance_m, fuse, impossible
 from owner.tails import AROUND_TICKS, Tail, Tails
 from wire import sealed
 from wire.batch import GatewayClass
@@ -86,6 +86,11 @@ class Point:
     @property
     def heard_at(self) -> datetime:
         return datetime.fromtimestamp(self.unix_s, UTC)
+
+    @property
+    def within_m(self) -> int:
+        """How far from there the tag was at most: the receiver's own accuracy, and as far as a tag is heard."""
+        return self.accuracy_m + RADIO_RANGE_M
 
     @property
     def gateway(self) -> str:

@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import Connection, func, select, text
 
 from server.store.among import among
-from server.store.tables import day_keys, ownership
+from server.store.tables import day_keys
 from server.store.tables.columns import utc
 
 

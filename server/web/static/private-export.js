@@ -1,4 +1,6 @@
 // What was found, for other programs: GeoJSON (RFC 7946), GPX 1.1, CSV. The same texts as owner/export.py makes.
+import { withinOf } from "./private-read.js";
+
 const BATTERY = ["full", "medium", "low", "critical"];
 const CLASSES = ["own_site", "vehicle", "partner", "crowd"];
 const COLUMNS =
@@ -14,7 +16,7 @@ export const clockLostOf = ({ status }) => Boolean(status & 8);
 const stampOf = (unixS) => new Date(unixS * 1000).toISOString().replace(".000Z", "Z");
 
 const rowOf = (point, name) => ({
-  tag: name, heard_at: stampOf(point.unixS), lat: point.lat, lon: point.lon, accuracy_m: point.accuracyM,
+  tag: name, heard_at: stampOf(point.unixS), lat: point.lat, lon: point.lon, accuracy_m: withinOf(point),
   rssi_dbm: point.rssiDbm, battery: batteryOf(point), moved: movedOf(point), clock_lost: clockLostOf(point),
   gateway: receiverOf(point),
 });

@@ -1,5 +1,7 @@
 // A plain plan of places: each with the circle in which the tag was, the newest strong, north up, a bar for the scale.
 // Nothing is loaded from anywhere, so there are no streets: which place is asked for, no map server learns.
+import { withinOf } from "./private-read.js";
+
 const EDGE = 36, LEAST_M = 200, MOST = 300, METRES_A_DEGREE = 111_320;
 // Between reports further apart in time nobody knows the way, so none is drawn.
 const WAY_S = 600;
@@ -18,7 +20,7 @@ function metresOf(points) {
   const { lat, lon } = points.at(-1), shrink = Math.max(0.01, Math.cos(lat * Math.PI / 180));
   return points.map((each) => ({
     east: ((each.lon - lon + 540) % 360 - 180) * METRES_A_DEGREE * shrink,
-    north: (each.lat - lat) * METRES_A_DEGREE, within: each.accuracyM, unixS: each.unixS,
+    north: (each.lat - lat) * METRES_A_DEGREE, within: withinOf(each), unixS: each.unixS,
   }));
 }
 

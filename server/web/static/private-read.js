@@ -4,7 +4,11 @@ import { Refusal, hex, macKey, openReport, tailAt } from "./private.js";
 
 const DAY_S = 86_400, TICK_S = 900, AROUND = 2, AHEAD_S = 300, SLACK_S = (AROUND + 1) * TICK_S, BACK = 366 * 96;
 const MAX_REPORTS = 200_000, MOVED_DAYS = 8, MOVED_REPORTS = 256, AT_ONCE = 64, CLOCK_LOST = 8;
-const EARTH_M = 6_371_009, RADIO_M = 60, JUMP_MIN_M = 5_000, SPEED_MAX_MS = 900 / 3.6, CLOCKS_S = 10, STORIES = 64;
+const EARTH_M = 6_371_009, JUMP_MIN_M = 5_000, SPEED_MAX_MS = 900 / 3.6, CLOCKS_S = 10, STORIES = 64;
+// How far a tag is heard, as in owner/places.py.
+const RADIO_M = 60;
+// How far from there the tag was at most, in metres: the receiver's own accuracy, and as far as a tag is heard.
+export const withinOf = ({ accuracyM }) => accuracyM + RADIO_M;
 // What people read beside a refused report, and instead of places when there are none.
 export const REASONS = {
   not_a_report: "This is not a sealed report.",

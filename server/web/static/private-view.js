@@ -1,5 +1,5 @@
 // Shows what was found: the one sentence, the plan, the table of a day, what is not believed and why, files to save.
-import { EMPTY, REASONS } from "./private-read.js";
+import { EMPTY, REASONS, withinOf } from "./private-read.js";
 import { batteryOf, clockLostOf, csv, geojson, gpx, movedOf, receiverOf } from "./private-export.js";
 import { plan } from "./private-map.js";
 import { $, ago, clockOf, dayWords, element } from "./private-say.js";
@@ -23,7 +23,8 @@ export function view(found, name, nowS) {
   shown = { ...found, name };
   progress();
   const newest = found.points.at(-1);
-  $("lead").textContent = newest ? `Heard ${ago(newest.unixS, nowS)} within ${newest.accuracyM} m.` : why(found);
+  const heard = newest && `Heard ${ago(newest.unixS, nowS)} within ${withinOf(newest)} m.`;
+  $("lead").textContent = heard ?? why(found);
   $("facts").replaceChildren(...newest ? factsOf(newest, found) : []);
   $("unchecked").hidden = found.tailsChecked || !found.points.length;
   $("answer").hidden = false;
@@ -95,7 +96,7 @@ function rowOf(point) {
     batteryOf(point) === "full" ? "" : `battery ${batteryOf(point)}`, movedOf(point) ? "moved" : "",
     clockLostOf(point) ? "clock lost: the time is the receiver's word" : "",
   ].filter(Boolean).join(", ");
-  const cells = { Place: placeOf(point), Within: `${point.accuracyM} m`, Receiver: receiverOf(point).replace("_", " "),
+  const cells = { Place: placeOf(point), Within: `${withinOf(point)} m`, Receiver: receiverOf(point).replace("_", " "),
     Tag: state };
   const row = element("tr", {}, element("th", { scope: "row", textContent: clockOf(point.unixS) }));
   for (const [label, said] of Object.entries(cells)) {

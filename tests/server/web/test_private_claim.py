@@ -48,7 +48,7 @@ def test_claim_walk_away_and_look_and_nothing_secret_leaves_the_browser(
         far.heard(*BERLIN)
         settle_time(page, town, minutes=2)
         page.click("#to-tag")
-        expect(page.locator("#lead")).to_have_text("Heard 2 min ago within 35 m.")
+        expect(page.locator("#lead")).to_have_text("Heard 2 min ago within 95 m.")
         assert places(page) == ["52.52000, 13.40500"]
         assert page.locator("#facts a").get_attribute("href") == "geo:52.52,13.405"
         page.click("#share-form button")

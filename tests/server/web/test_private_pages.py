@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from owner import phrase
+from owner import answer, phrase
+from owner.keys import TagSecret, owner_ring
+from owner.reports import read
 from server.rules.authority import Role
 from tests.server.web.far_side import FarSide
 from tests.server.web.private_tabs import (
@@ -53,7 +55,7 @@ def test_history_by_day_refused_reports_and_files(
         far.file(eid, sealed[:-1] + b"\0" if sealed[-1] else sealed[:-1] + b"\1")
         settle_time(page, town, minutes=5)
         go(page, far_web, f"/t/{far.tag.serial}")
-        expect(page.locator("#lead")).to_have_text("Heard 5 min ago within 35 m.")
+        expect(page.locator("#lead")).to_have_text("Heard 5 min ago within 95 m.")
         assert places(page) == ["52.52000, 13.40500", "52.39000, 13.06500"]
         days = page.locator("#day option").all_inner_texts()
         assert days == ["All days (2)", "Mon 23 Nov (1)", "Sun 22 Nov (1)"]
@@ -74,6 +76,25 @@ def test_history_by_day_refused_reports_and_files(
             assert "52.52" in saved
         assert page.locator("svg.plan circle.dot").count() == 2
         assert "2 places" in (page.locator("svg.plan").get_attribute("aria-label") or "")
+
+
+def test_the_page_and_the_terminal_say_the_same_of_a_report(
+    browser: Browser, far_web: Web, town: Town, far: FarSide, ann: Somebody
+) -> None:
+    """Where the tag was: around the receiver, by its accuracy and the radio's reach."""
+    with ready(browser, far_web, town, ann) as page:
+        seed = phrase.seed_of(" ".join(claim(page, far_web, far)))
+        settle_time(page, town, hours=1)
+        sealed = far.heard(*BERLIN, accuracy_m=15)
+        settle_time(page, town, minutes=2)
+        go(page, far_web, f"/t/{far.tag.serial}")
+        expect(page.locator("#lead")).to_have_text("Heard 2 min ago within 75 m.")
+        (place,) = places(page)
+    now_s = int(town.now_s)
+    ring = owner_ring(TagSecret(far.tag.serial, seed), [now_s // 86_400])
+    told = answer.where(far.tag.serial, read([sealed], ring, now_s), now_s)
+    assert "heard 2 min ago (" in told
+    assert f") within 75 m: {place}" in told
 
 
 def test_no_locations_says_why(browser: Browser, far_web: Web, town: Town, far: FarSide, ann: Somebody) -> None:
@@ -179,7 +200,7 @@ def test_a_share_is_opened_without_an_account_and_ends(
     guest.clock.set_fixed_time(town.now + timedelta(minutes=2))
     traffic = Traffic(guest)
     guest.goto(link)
-    expect(guest.locator("#lead")).to_have_text("Heard 2 min ago within 35 m.")
+    expect(guest.locator("#lead")).to_have_text("Heard 2 min ago within 95 m.")
     assert places(guest) == ["52.39000, 13.06500"], "yesterday was not shared"
     expect(guest.locator("#share-words")).to_contain_text("Mon 23 Nov to Mon 30 Nov (days in UTC)")
     expect(guest.locator("#unchecked")).to_be_visible()
