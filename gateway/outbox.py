@@ -115,10 +115,10 @@ class Outbox:
         """Raises OutboxFullError."""
         self._write(lambda: self._file.set(name, value))
 
-    def _write(self, work: Callable[[], T]) -> T:
-        """One transaction. Raises OutboxFullError."""
+    def _write(self, work: Callable[[], T], give_up: Callable[[], bool] = lambda: False) -> T:
+        """One transaction, as the file's `write`. Raises OutboxFullError."""
         try:
-            return self._file.write(work)
+            return self._file.write(work, give_up)
         except NoSpaceError as error:
             raise OutboxFullError("there is no room on the disk") from error
 
@@ -152,7 +152,7 @@ class Outbox:
         adverts are owed as `outbox_full`.
         """
         try:
-            numbers = self._add_with_room(lambda: self._add(window, max(now_ms, 0), clock, place))
+            numbers = self._write(lambda: self._add(window, max(now_ms, 0), clock, place), self._give_up_oldest)
         except OutboxFullError:
             self._unwritten.update(window.dropped)
             self._unwritten["outbox_full"] += sum(sighting.adverts for sighting in window.sightings)
@@ -160,20 +160,6 @@ class Outbox:
         self._unwritten.clear()
         self._file.reserve()
         return numbers
-
-    def _add_with_room(self, add: Callable[[], list[int]]) -> list[int]:
-        """On a full disk the oldest go first: with their room used again, the file need not grow."""
-        with suppress(NoSpaceError), self._file.transaction():
-            return add()
-        with self._file.room():
-            while True:
-                gave_up = self._give_up_oldest()
-                try:
-                    with self._file.transaction():
-                        return add()
-                except NoSpaceError as error:
-                    if not gave_up:
-                        raise OutboxFullError("there is no room on the disk, and nothing to give up for it") from error
 
     def _add(self, window: Window, now_ms: int, clock: Clock, place: Place | None) -> list[int]:
         dropped = self._file.owed() + self._unwritten
@@ -263,12 +249,10 @@ class Outbox:
 
     # ------------------------------------------------------------------------------------ room
     def _give_up_oldest(self) -> bool:
-        """Replace the oldest batches by their tombstones; False if none is left, if there is no room even for that, or
-        if it would not help. All of them go before the first tombstone comes, so that whole pages of the file become
-        free: a small batch alone leaves but a gap between two others, where a new one has no place.
+        """Replace the oldest batches by their tombstones; False if none is left, or no room even for that. All of
+        them go before the first tombstone comes, so that whole pages of the file become free: a small batch alone
+        leaves but a gap between two others, where a new one has no place.
         """
-        if self._file.has_slack():
-            return False
         given_up: dict[int, Batch] = {}
         size = 0
         try:

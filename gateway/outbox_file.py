@@ -107,15 +107,24 @@ class OutboxFile:
                 raise NoSpaceError(str(error)) from error
             raise
 
-    def write(self, work: Callable[[], T]) -> T:
-        """One transaction; on a full disk once more with what was kept in reserve. Raises NoSpaceError."""
+    def write(self, work: Callable[[], T], give_up: Callable[[], bool] = lambda: False) -> T:
+        """One transaction; on a full disk again with what was kept in reserve, and after the oldest were given up for
+        it: with their room used again, the file need not grow. `give_up` says whether any went. Raises NoSpaceError.
+        """
         with suppress(NoSpaceError), self.transaction():
             return work()
-        with self.room(), self.transaction():
-            return work()
+        with self._room():
+            while True:
+                gave_up = not self._has_slack() and give_up()
+                try:
+                    with self.transaction():
+                        return work()
+                except NoSpaceError:
+                    if not gave_up:
+                        raise
 
     @contextmanager
-    def room(self) -> Iterator[None]:
+    def _room(self) -> Iterator[None]:
         """The disk is full: meanwhile the log has the reserve's room, and begins anew at its old place."""
         self._let_go()
         self._stop_growing()
@@ -155,7 +164,7 @@ class OutboxFile:
             self.db.execute("PRAGMA wal_checkpoint(RESTART)")
         self.db.execute("PRAGMA max_page_count = 1")  # no less than it has now
 
-    def has_slack(self) -> bool:
+    def _has_slack(self) -> bool:
         """Whether there is so much free room within the file that it cannot be what is missing."""
         pages, size = (self.db.execute(f"PRAGMA {what}").fetchone()[0] for what in ("freelist_count", "page_size"))
         return bool(pages * size > _RESERVE_BYTES)

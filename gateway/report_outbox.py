@@ -7,7 +7,6 @@ Each report is named by its own bytes, so one that goes up twice is one. Used by
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -51,47 +50,27 @@ class ReportOutbox:
 
     def add(self, reports: Sequence[bytes]) -> int:
         """What one window sealed; the oldest go for it, if need be. Returns how many reports were lost."""
-        parts = (reports[start : start + MAX_REPORTS] for start in range(0, len(reports), MAX_REPORTS))
-        return sum(self._add(b"".join(part)) for part in parts)
+        before = self.waiting().reports
+        for start in range(0, len(reports), MAX_REPORTS):
+            self._add(b"".join(reports[start : start + MAX_REPORTS]))
+        return before + len(reports) - self.waiting().reports
 
-    def _add(self, reports: bytes) -> int:
+    def _add(self, reports: bytes) -> None:
         self._file.reserve()  # perhaps the disk has room again
-        cost, lost = len(reports) + ROW_COST, 0
-        while self.waiting().bytes + cost > self._limit_bytes:
-            given_up = self._give_up_oldest()
-            if not given_up:
-                return lost + len(reports) // REPORT_LEN
-            lost += given_up
-        with suppress(NoSpaceError), self._file.transaction():
-            self._put(reports)
-            return lost
-        return lost + self._put_for_others(reports)
-
-    def _put_for_others(self, reports: bytes) -> int:
-        """On a full disk the oldest go first: with their room used again, the file need not grow."""
-        lost = 0
-        with self._file.room():
-            while True:
-                given_up = 0 if self._file.has_slack() else self._give_up_oldest()
-                lost += given_up
-                with suppress(NoSpaceError), self._file.transaction():
-                    self._put(reports)
-                    return lost
-                if not given_up:
-                    return lost + len(reports) // REPORT_LEN
+        while self.waiting().bytes + len(reports) + ROW_COST > self._limit_bytes:
+            if not self._give_up_oldest():
+                return
+        self._write(lambda: self._put(reports), self._give_up_oldest)
 
     def _put(self, reports: bytes) -> None:
         number = self._file.number("next_number")
         self._file.set("next_number", number + 1)
         self._file.put(number, (_NAMELESS, number), reports, given_up=False)
 
-    def _give_up_oldest(self) -> int:
-        """How many reports that were; none if nothing waits, or there is not even room to forget."""
+    def _give_up_oldest(self) -> bool:
+        """False if nothing waits, or there is not even room to forget."""
         number = self._file.oldest()
-        if number is None:
-            return 0
-        reports = self._file.payload(number) or b""
-        return len(reports) // REPORT_LEN if self._write(lambda: self._file.remove(number)) else 0
+        return number is not None and self._write(lambda: self._file.remove(number))
 
     def next_load(self) -> Load | None:
         """The oldest that fit into one upload; None if nothing waits."""
@@ -114,10 +93,10 @@ class ReportOutbox:
             if self._file.payload(number) is not None:  # given up meanwhile
                 self._file.remove(number)
 
-    def _write(self, work: Callable[[], object]) -> bool:
-        """One transaction, with the reserve's room if it needs that; False if there is none even then."""
+    def _write(self, work: Callable[[], object], give_up: Callable[[], bool] = lambda: False) -> bool:
+        """One transaction, as the file's `write`; False if there is no room for it."""
         try:
-            self._file.write(work)
+            self._file.write(work, give_up)
         except NoSpaceError:
             return False
         return True
