@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from server.service import claims, relaying
 from server.service.caller import Caller
-from server.service.claims import FrameKeys
+from server.service.claims import Begun, FrameKeys
 from server.service.house import House
 from server.service.receipts import OwnerProof
 from server.service.refusals import refuse
@@ -83,9 +83,8 @@ class Desk:
         with house.work() as (tx, now):
             own = custodial_key(tx, house.vault, house.dice, self._claim.account_no)
             server_key = keys.server_key(tx, house.vault, now)
-            ready = claims.ready_write(
-                tx, house.claims, house.dice, self._claim, nonce, own, server_key, now, cleared=cleared
-            )
+            begun = Begun(nonce, own, cleared)
+            ready = claims.ready_write(tx, house.claims, house.dice, self._claim, begun, server_key, now)
             return ready.challenge is None, ready.write
 
     def settle(self, answer: bytes) -> None:

@@ -70,6 +70,17 @@ class ClaimView:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """The dialogue with a tag so far: its nonce, the Ed25519 key of whoever wants to own it (32 bytes), and whether it
+    was told to forget a former owner.
+    """
+
+    nonce: bytes
+    owner_public_key: bytes
+    cleared: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """What the tag is to be told next: to sign a `challenge`, or by the server's `release` to forget somebody."""
 
@@ -223,25 +234,22 @@ def ready_write(
     memory: ClaimMemory,
     dice: Callable[[int], bytes],
     claim: Claim,
-    nonce: bytes,
-    owner_public_key: bytes,
+    begun: Begun,
     server_key: Ed25519PrivateKey,
     now: datetime,
-    *,
-    cleared: bool = False,
 ) -> ReadyWrite:
     """Step 3: the write for this nonce. A tag that still holds a former owner is first told to forget them.
 
     Refusals: claim_expired, claim_kind, claim_taken, owner_key_invalid, too_many_claims, bad_request.
     """
     k_claim = memory.key(claim.claim, now)
-    asked = ask(tx, memory, dice, claim, nonce, owner_public_key, server_key, now, cleared=cleared)
+    asked = ask(tx, memory, dice, claim, begun, server_key, now)
     if asked.release is not None:
         data = bytes((ClearProof.RELEASE,)) + asked.release
-        return ReadyWrite("clear", _message(k_claim, nonce, Op.CLEAR, data), None)
+        return ReadyWrite("clear", _message(k_claim, begun.nonce, Op.CLEAR, data), None)
     assert asked.challenge is not None, "one of the two"
     data = activation_data(asked.challenge, asked.owner_hash)
-    return ReadyWrite("activate", _message(k_claim, nonce, Op.ACTIVATE, data), asked.challenge)
+    return ReadyWrite("activate", _message(k_claim, begun.nonce, Op.ACTIVATE, data), asked.challenge)
 
 
 def ask(
@@ -249,34 +257,31 @@ def ask(
     memory: ClaimMemory,
     dice: Callable[[int], bytes],
     claim: Claim,
-    nonce: bytes,
-    owner_public_key: bytes,
+    begun: Begun,
     server_key: Ed25519PrivateKey,
     now: datetime,
-    *,
-    cleared: bool,
 ) -> Asked:
     """The challenge for this owner's key, or a release under this nonce if the tag still holds another owner.
 
     Refusals: claim_taken, owner_key_invalid, too_many_claims, bad_request.
     """
-    if len(nonce) != NONCE_LEN:
+    if len(begun.nonce) != NONCE_LEN:
         raise refuse("bad_request", detail=f"a nonce has {NONCE_LEN} bytes")
-    if len(owner_public_key) != 32:
+    if len(begun.owner_public_key) != 32:
         raise refuse("owner_key_invalid", reference=claim.claim)
-    hashed = owner_hash(owner_public_key)
+    hashed = owner_hash(begun.owner_public_key)
     must_be_free(tx, claim)
     last = ownership.last(tx, claim.serial)
     # A tag that was private keeps its identifiers through an activation: only forgetting makes it managed.
     to_managed = last is not None and last.private and not memory.private(claim.claim)
-    if last is not None and (last.owner_hash != hashed or to_managed) and not cleared:
+    if last is not None and (last.owner_hash != hashed or to_managed) and not begun.cleared:
         memory.note(claim.claim, "clearing", "The tag forgets its former owner.", now)
-        return Asked(None, server_key.sign(release_message(claim.serial, nonce)), hashed)
+        return Asked(None, server_key.sign(release_message(claim.serial, begun.nonce)), hashed)
     if ownership.count_challenges(tx, claim.claim) >= CHALLENGES_MAX:
         raise refuse("too_many_claims")
     challenge = dice(CHALLENGE_LEN)
     ownership.add_challenge(
-        tx, Challenge(challenge, claim.claim, hashed, owner_public_key, now, now + LIFETIME, None)
+        tx, Challenge(challenge, claim.claim, hashed, begun.owner_public_key, now, now + LIFETIME, None)
     )  # fmt: skip
     memory.note(claim.claim, "asked", "The tag is asked to sign.", now)
     return Asked(challenge, None, hashed)

@@ -19,7 +19,7 @@ from server.rules.private_reports import day_of
 from server.service import claims, owning
 from server.service.caller import Caller
 from server.service.claim_memory import ClaimMemory
-from server.service.claims import Asked
+from server.service.claims import Asked, Begun
 from server.service.refusals import refuse
 from server.store import audit, day_key_uploads, ownership
 from server.store.audit import Entry
@@ -56,19 +56,16 @@ def challenge(
     memory: ClaimMemory,
     dice: Callable[[int], bytes],
     claim: Claim,
-    nonce: bytes,
-    owner_public_key: bytes,
+    begun: Begun,
     server_key: Ed25519PrivateKey,
     now: datetime,
-    *,
-    cleared: bool,
 ) -> Asked:
     """Step 3: what the client's own message to the tag is about.
 
     Refusals: claim_expired, claim_kind, claim_taken, owner_key_invalid, too_many_claims, bad_request.
     """
     memory.must_be_private(claim.claim, now)
-    return claims.ask(tx, memory, dice, claim, nonce, owner_public_key, server_key, now, cleared=cleared)
+    return claims.ask(tx, memory, dice, claim, begun, server_key, now)
 
 
 def put_days(

@@ -160,17 +160,9 @@ def nonce(claim_id: ClaimInPath, body: Nonce, house: TheHouse, who: Owner) -> Wr
         claim = claims.mine(tx, who.account_no, claim_id)
         own = body.owner_public_key
         key = bytes.fromhex(own) if own else claim_desk.custodial_key(tx, house.vault, house.dice, who.account_no)
-        ready = claims.ready_write(
-            tx,
-            house.claims,
-            house.dice,
-            claim,
-            bytes.fromhex(body.nonce),
-            key,
-            keys.server_key(tx, house.vault, now),
-            now,
-            cleared=body.cleared,
-        )
+        begun = claims.Begun(bytes.fromhex(body.nonce), key, body.cleared)
+        server_key = keys.server_key(tx, house.vault, now)
+        ready = claims.ready_write(tx, house.claims, house.dice, claim, begun, server_key, now)
     challenge = ready.challenge.hex() if ready.challenge else None
     return Write(step=ready.step, write=ready.write.hex(), challenge=challenge)
 
@@ -183,17 +175,9 @@ def challenge(claim_id: ClaimInPath, body: Begun, house: TheHouse, who: Owner) -
     """Step 3 of a private claim: what the client's own message to the tag is about. The code stays with the client."""
     with house.work() as (tx, now):
         claim = claims.mine(tx, who.account_no, claim_id)
-        asked = private_claims.challenge(
-            tx,
-            house.claims,
-            house.dice,
-            claim,
-            bytes.fromhex(body.nonce),
-            bytes.fromhex(body.owner_public_key),
-            keys.server_key(tx, house.vault, now),
-            now,
-            cleared=body.cleared,
-        )
+        begun = claims.Begun(bytes.fromhex(body.nonce), bytes.fromhex(body.owner_public_key), body.cleared)
+        server_key = keys.server_key(tx, house.vault, now)
+        asked = private_claims.challenge(tx, house.claims, house.dice, claim, begun, server_key, now)
     return Challenge(
         challenge=asked.challenge.hex() if asked.challenge else None,
         release=asked.release.hex() if asked.release else None,
