@@ -131,9 +131,11 @@ def test_sightings_after_a_private_claim_are_read_by_nobody(town: Town) -> None:
     assert "geo:" not in page.text
     assert not [trace for trace in HOME_TRACES if trace in page.text]
     assert "Show this day" not in page.text
-    assert "This tag is private" in ann.who.client.get("/", headers=ann.who.headers()).text
+    tags = ann.who.client.get("/", headers=ann.who.headers()).text
+    assert "This tag is private" in tags
+    assert "Battery" not in tags, "it is said in sealed reports only"
     life = agent.client.get(f"/s/tag/{ann.tag.serial}", headers=agent.headers())
-    assert "it is private" in life.text
+    assert "It is private: only its owner" in life.text
     heard_before = agent.get(f"/support/tags/{ann.tag.serial}")
     assert heard_before["private"] is True
     # Managed again, the time in between stays nobody's.
