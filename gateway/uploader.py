@@ -1,9 +1,11 @@
 """Takes sealed reports to the server over HTTP: signed, a thousand at a time, again until somebody answered.
 
-200                       the server has decided about each: delete
+200, and in our words     the server has decided about each: delete
 401                       it does not know us (any more): keep, ask again slowly
-429, 5xx, no answer       keep, again after a while
-any other refusal         it will never take these: give up, and count
+anything else, silence    keep, again after a while
+
+Nothing else deletes: a 403 or 404 comes from a proxy in front of a server that is being mended, and no report is worth
+less for it. If the two do not understand one another at all, they wait on disk until one of them was updated.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from enum import Enum, auto
 from typing import Annotated, Any, Final
 
 import httpx
@@ -33,19 +34,8 @@ ANSWER_MAX_BYTES: Final = 64 * 1024
 # Five are known; each is a line of the metrics for as long as we run, so that nobody may invent new ones for ever.
 REASONS_MAX: Final = 32
 _HEADERS: Final = {"content-type": "application/octet-stream"}
-# Refusals that say nothing about the reports: asked too slowly, too early.
-_LATER: Final = frozenset({408, 425, 429})
 Count = Annotated[int, Meta(ge=0)]
 OnDisk = Callable[..., Awaitable[Any]]
-
-
-class Outcome(Enum):
-    """What an answer means for the reports it is about."""
-
-    SETTLED = auto()
-    AGAIN = auto()
-    SLOWLY = auto()
-    NEVER = auto()
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -61,18 +51,14 @@ class Told(msgspec.Struct, frozen=True):
 _TOLD: Final = msgspec.json.Decoder(Told)
 
 
-def outcome_of(answer: Answer) -> tuple[Outcome, Told | None]:
-    """What an answer means. A 200 that does not speak of reports is somebody else's, such as a hotel's network."""
-    if answer.status == 200:
-        try:
-            return Outcome.SETTLED, _TOLD.decode(answer.content)
-        except (msgspec.DecodeError, ValueError):
-            return Outcome.AGAIN, None
-    if answer.status == 401:
-        return Outcome.SLOWLY, None
-    if 400 <= answer.status < 500 and answer.status not in _LATER:
-        return Outcome.NEVER, None
-    return Outcome.AGAIN, None
+def told_by(answer: Answer) -> Told | None:
+    """What the server decided; None if nobody did: a 200 that does not speak of reports is a hotel's network."""
+    if answer.status != 200:
+        return None
+    try:
+        return _TOLD.decode(answer.content)
+    except (msgspec.DecodeError, ValueError):
+        return None
 
 
 class Uploader:
@@ -119,22 +105,18 @@ class Uploader:
             answer = await ask(self._http, PATH, ANSWER_MAX_BYTES, content=payload, headers=_HEADERS)
         except AwayError as error:
             return self._later(str(error))
-        outcome, told = outcome_of(answer)
-        if outcome is Outcome.AGAIN:
-            return self._later(f"the server answered {answer.status}")
-        if outcome is Outcome.SLOWLY:
+        told = told_by(answer)
+        if told is None and answer.status == 401:
             self._say("the server does not know this gateway (401)")
             return UNKNOWN_S
+        if told is None:
+            return self._later(f"the server answered {answer.status}")
         if not await self._on_disk(self._box.settle, load):
             return self._later("the disk is too full to forget what the server has")
         self._patience_s, self.trouble = BACKOFF_MIN_S, ""
-        if told is None:
-            self.refused["upload_refused"] += len(load.reports)
-            self._log.error("reports_refused", status=answer.status, reports=len(load.reports))
-        else:
-            self.uploaded += told.stored + told.known
-            for why, count in told.refused.items():
-                self.refused[why if why in self.refused or len(self.refused) < REASONS_MAX else "other"] += count
+        self.uploaded += told.stored + told.known
+        for why, count in told.refused.items():
+            self.refused[why if why in self.refused or len(self.refused) < REASONS_MAX else "other"] += count
         return 0.0
 
     def _later(self, why: str) -> float:
