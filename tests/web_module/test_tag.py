@@ -264,6 +264,33 @@ def test_a_secret_is_never_overwritten_by_another(ask) -> None:
     assert ask(function, seeds) == ["other_secret", seeds[0], 5, 1, None]
 
 
+def test_of_two_secrets_kept_at_once_one_is_refused(ask) -> None:
+    """Two tabs claim the same tag."""
+    function = """async (m, seeds) => {
+        const both = seeds.map((each) => m.keep(m.entry(8, m.unhex(each))));
+        const told = (await Promise.allSettled(both)).map(({ status, reason }) => reason?.code ?? status);
+        const held = m.hex((await m.find(8)).seed);
+        await m.forget(8);
+        return [told, held];
+    }"""
+    seeds = [SEED.hex(), secret("another").hex()]
+    assert ask(function, seeds) == [["fulfilled", "other_secret"], seeds[0]]
+
+
+def test_a_secret_is_kept_although_nobody_answers_whether_it_may_stay(ask) -> None:
+    """Firefox asks the person whether a site may keep its data, and waits for ever."""
+    function = """async (m, seed) => {
+        const asks = navigator.storage.persist;
+        navigator.storage.persist = () => new Promise(() => {});
+        const patience = new Promise((resolve) => setTimeout(() => resolve("waits"), 3_000));
+        const told = await Promise.race([m.keep(m.entry(9, m.unhex(seed))).then(() => "kept"), patience]);
+        navigator.storage.persist = asks;
+        await m.forget(9);
+        return told;
+    }"""
+    assert ask(function, SEED.hex()) == "kept"
+
+
 def test_nothing_is_loaded_from_elsewhere(root_of_static: Path) -> None:
     for path in root_of_static.glob("private*.js"):
         text = path.read_text(encoding="utf-8").replace("http://www.topografix.com/GPX/1/1", "")

@@ -22,7 +22,7 @@ async function within(mode, act) {
       going.oncomplete = resolve;
       going.onabort = () => reject(new Refusal("store_broken"));
     });
-    const result = await settled(act(going.objectStore(TAGS)));
+    const result = await act(going.objectStore(TAGS));
     await ended; // durable, or an error: a secret that is only believed to be kept is lost
     return result;
   } finally {
@@ -30,16 +30,19 @@ async function within(mode, act) {
   }
 }
 
-export const find = (serial) => within("readonly", (tags) => tags.get(serial));
-export const all = () => within("readonly", (tags) => tags.getAll());
-export const forget = (serial) => within("readwrite", (tags) => tags.delete(serial));
+export const find = (serial) => within("readonly", (tags) => settled(tags.get(serial)));
+export const all = () => within("readonly", (tags) => settled(tags.getAll()));
+export const forget = (serial) => within("readwrite", (tags) => settled(tags.delete(serial)));
 
-// Keeps an entry. Another secret of the same tag is never overwritten: forget it first.
+// Keeps an entry. Another secret of the same tag is never overwritten, not even one of another tab: forget it first.
 export async function keep(tag) {
-  const held = await find(tag.serial);
-  if (held && hex(held.seed) !== hex(tag.seed)) throw new Refusal("other_secret");
-  await within("readwrite", (tags) => tags.put(tag));
-  await navigator.storage?.persist?.(); // asks the browser not to clear it when it wants room
+  await within("readwrite", async (tags) => {
+    const held = await settled(tags.get(tag.serial));
+    if (held && hex(held.seed) !== hex(tag.seed)) throw new Refusal("other_secret");
+    await settled(tags.put(tag));
+  });
+  // Asks the browser not to clear it when it wants room. Firefox asks the person, who may never answer: nobody waits.
+  navigator.storage?.persist?.().catch(() => {});
   return tag;
 }
 
