@@ -56,6 +56,15 @@ def _clock(context: Context, moment: datetime) -> Markup:
 
 
 @pass_context
+def _hour(context: Context, start: datetime | None) -> Markup:
+    """A time that is told to the hour only: how many minutes ago it was, nobody said."""
+    if start is None:
+        return Markup("–")
+    said = words.hour(start, context["now"], context["zone"])
+    return Markup('<time datetime="{}">{}</time>').format(start.isoformat(), said)
+
+
+@pass_context
 def _due(context: Context, moment: datetime) -> Markup:
     """A promised time; midnight is said as the end of a day."""
     said = words.due(moment, context["now"], context["zone"])
@@ -88,7 +97,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals.update(token=_token, may_grant=_may_grant, who_grants=authority.who)
-    made.filters.update(moment=_moment, clock=_clock, due=_due, said=lambda word: str(word).replace("_", " "))
+    made.filters.update(
+        moment=_moment, clock=_clock, hour=_hour, due=_due, said=lambda word: str(word).replace("_", " ")
+    )
     made.filters.update(money=_money)
     return made
 

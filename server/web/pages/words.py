@@ -48,6 +48,13 @@ def clock(moment: datetime, now: datetime, zone: str) -> str:
     return f"{_day(moment, now, zone)} {moment.astimezone(ZoneInfo(zone)):%H:%M}"
 
 
+def hour(start: datetime, now: datetime, zone: str) -> str:
+    """A time that is told to the hour, as what is known of it: `today between 10:00 and 11:00`, or `… and now`."""
+    end = start + timedelta(hours=1)
+    until = "now" if now < end else f"{end.astimezone(ZoneInfo(zone)):%H:%M}"
+    return f"{_day(start, now, zone)} between {start.astimezone(ZoneInfo(zone)):%H:%M} and {until}"
+
+
 def _day(moment: datetime, now: datetime, zone: str) -> str:
     local, today = moment.astimezone(ZoneInfo(zone)), now.astimezone(ZoneInfo(zone)).date()
     day = {0: "today", 1: "yesterday", -1: "tomorrow"}.get((today - local.date()).days)

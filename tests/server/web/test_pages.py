@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -69,3 +69,16 @@ def test_support_reads_once_how_it_was_read(town: Town) -> None:
 )
 def test_midnight_is_the_end_of_a_day(moment: datetime, said: str) -> None:
     assert words.due(moment, NOW, ZONE) == said
+
+
+@pytest.mark.parametrize(
+    ("minutes_later", "said"),
+    [
+        (46, "today between 10:00 and now"),
+        (60, "today between 10:00 and 11:00"),
+        (24 * 60, "yesterday between 10:00 and 11:00"),
+    ],
+)
+def test_what_is_told_to_the_hour_is_no_number_of_minutes_ago(minutes_later: int, said: str) -> None:
+    start = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
+    assert words.hour(start, start + timedelta(minutes=minutes_later), ZONE) == said

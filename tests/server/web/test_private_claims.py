@@ -171,6 +171,8 @@ def test_support_learns_that_and_when_and_no_place(town: Town) -> None:
     assert [deed["kind"] for deed in life["deeds"]] == ["claimed", "activated"]
     assert [each["from_at"] for each in life["at_our_sites"]] == ["2026-11-13T12:00:00Z"], "of before the claim"
     assert life["last_heard_at"] == life["heard_elsewhere_at"] == "2026-11-22T13:00:00Z"
+    page = agent.client.get(f"/s/tag/{ann.tag.serial}", headers=agent.headers()).text
+    assert page.count("today between 13:00 and now</time>") == 2
     assert ann.who.get(f"/tags/{ann.tag.serial}")["heard_at"] == "2026-11-22T13:30:00Z"
 
 
