@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from owner import keys
 from tests.owner.tag import DAY, NOON_S, PrivateTag, secret
@@ -50,6 +51,13 @@ def test_owned(ask, path: Path) -> None:
         m.hex(await m.tailAt(m.unhex(K_own), m.unhex(EID), tick, status))))"""
     vectors = entries(path, "owned")
     assert ask(function, vectors) == [each["frame"][40:] for each in vectors]
+
+
+@pytest.mark.parametrize("first", [0, 1, 7, 8, 255])
+def test_a_days_key_may_begin_with_any_byte(ask, first: int) -> None:
+    d = bytes([first]) + secret("any").ljust(32, b"x")[1:32]
+    public = X25519PrivateKey.from_private_bytes(d).public_key().public_bytes_raw()
+    assert ask("async (m, d) => m.hex(await m.publicOf(m.unhex(d)))", d.hex()) == public.hex()
 
 
 OPEN_REPORTS = """async (m, entries) => Promise.all(entries.map(async ({ d, report }) => {

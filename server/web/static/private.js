@@ -1,7 +1,7 @@
 // Private finding: keys, sealed reports, shares of days, with nothing but WebCrypto. The same as owner/ in Python, held
 // against the same vectors (docs/private-finding.md).
 const DAY_S = 86_400, REPORT_LEN = 89, SHARE_DAYS = 31;
-const { subtle } = crypto, text = new TextEncoder(), EMPTY = new Uint8Array(0);
+const { subtle } = crypto, text = new TextEncoder();
 
 export class Refusal extends Error {
   constructor(code) { super(code); this.code = code; }
@@ -32,10 +32,12 @@ export const fetchToken = async (seed, day) => (await prf(seed, "fetch", u32(day
 export const ownKey = async (seed) => (await prf(seed, "own", 1)).slice(0, 16);
 export const eidOf = async (publicKey) => (await sha256("EIDv1", 0, publicKey)).slice(0, 16);
 export const publicOf = async (d) => unbase64url((await subtle.exportKey("jwk", await privateKey(d))).x);
-const privateKey = (d) => subtle.importKey("pkcs8", join(PKCS8, d), "X25519", true, ["deriveBits"]);
+// The lowest bit does not count (RFC 7748, 5); WebKitGTK takes no zero byte first.
+const privateKey = (d) =>
+  subtle.importKey("pkcs8", join(PKCS8, d[0] | 1, d.slice(1)), "X25519", true, ["deriveBits"]);
 const publicKey = (raw) => subtle.importKey("raw", raw, "X25519", true, []);
 
-// What a claim uploads: enough to seal to and to check a fetch with, not enough to open or to fetch.
+// What a claim uploads: enough to seal to and to check a fetch with, no more.
 export async function claimBundle(seed, firstDay, days = 366) {
   return Promise.all(Array.from({ length: days }, async (_, n) => ({
     day: firstDay + n,
@@ -118,7 +120,7 @@ export async function readShare(link) {
   return { endsS: view(body).getUint32(1), days };
 }
 
-// --- A sealed report (section 3), and the tail of the frame that it tells of (section 1)
+// --- A sealed report (section 3) and its frame's tail (section 1)
 const reportInfo = (eid) => join("hearsight report v1", eid);
 export async function sealReport(report, dayPublicKey) {
   const plain = new Uint8Array(24), at = view(plain), eid = await eidOf(dayPublicKey);
@@ -130,7 +132,7 @@ export async function sealReport(report, dayPublicKey) {
   plain.set([report.status, ...report.tail, report.gatewayClass], 15);
   return join(1, eid, await hpkeSeal(plain, dayPublicKey, reportInfo(eid)));
 }
-// `held` is a day of a ring, which need not be the one that the report is filed under. Throws Refusal.
+// `held`: a day of a ring, not always the one that it is filed under. Throws Refusal.
 export async function openReport(report, held) {
   if (report.length !== REPORT_LEN || report[0] !== 1) throw new Refusal("report_shape");
   const plain = await hpkeOpen(report.subarray(17), held.key, held.pub, held.context).catch(() => null);
