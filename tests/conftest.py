@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Real parts that tests of several rooms share: `engine`, `database_url`, `broker`, `mosquitto`, `embedded_broker`,
 # `browser`.
-pytest_plugins = ("tests.fixtures.postgres", "tests.fixtures.brokers", "tests.fixtures.browsers")
+pytest_plugins = ("tests.fixtures.postgres", "tests.fixtures.brokers", "tests.fixtures.browsers", "tests.fixtures.ears")
 
 # Two shared cores: a deadline would fail for the neighbour's load, not for our code. In CI the dice are the
 # same every time, so that a red run can be told again; at home they look for something new.

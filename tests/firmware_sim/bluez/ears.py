@@ -20,7 +20,7 @@ from firmware_sim.bluez import SimulatedBluez
 
 SERVICE_UUID = "0000fcb2-0000-1000-8000-00805f9b34fb"
 ALL = {"RSSI": -127, "DuplicateData": True}  # the filters without which a gateway hears next to nothing
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 
 
 @asynccontextmanager

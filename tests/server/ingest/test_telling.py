@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, insert, text
 
@@ -15,6 +13,7 @@ from server.ingest.telling import told
 from server.notify.deliver import Doors, deliver_due
 from server.service import lost
 from server.store import db, live, ownership, partitions, tables
+from tests.fixtures.ears import Ear
 from tests.server.ingest.parties import NOW, Gateway, Tag, enrol, sighting
 from tests.server.ingest.test_storing import ready
 
@@ -31,13 +30,6 @@ def owner(engine: Engine) -> int:
         mark = {"serial": LOST, "account_no": no, "message": "", "contact": "", "since": since}
         tx.execute(insert(tables.lost_marks).values(mark))
     return no
-
-
-@pytest.fixture
-def ear(engine: Engine) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(db.url_of(engine), autocommit=True) as conn:
-        conn.execute(f"listen {live.CHANNEL}".encode())
-        yield conn
 
 
 @pytest.fixture(autouse=True)
@@ -161,30 +153,25 @@ def test_two_senders_at_once_send_a_message_once(engine: Engine, gateway: Gatewa
     assert deliver_due(engine, doors, lambda: NOW + timedelta(days=1)).sent == 0
 
 
-def test_only_who_is_watched_is_spoken_of(
-    engine: Engine, gateway: Gateway, owner: int, ear: psycopg.Connection
-) -> None:
+def test_only_who_is_watched_is_spoken_of(engine: Engine, gateway: Gateway, owner: int, ear: Ear) -> None:
     """A NOTIFY takes a lock of the whole database: a set that nobody waits for must not say one."""
-
-    def said() -> list[str]:
-        return [word.payload for word in ear.notifies(timeout=0.3)]
 
     with engine.begin() as tx:
         store_one(tx, gateway, LOST, WATCHED, OTHER)
-    assert said() == []
+    assert ear.said() == []
     with engine.begin() as tx:
         live.lease(tx, "web", [WATCHED, 10])
     with engine.begin() as tx:
         store_one(tx, gateway, OTHER)
-    assert said() == []
+    assert ear.said() == []
     with engine.begin() as tx:
         store_one(tx, gateway, LOST, WATCHED, WATCHED, OTHER)
-        assert said() == []
-    assert said() == [str(WATCHED)]
+        assert ear.said() == []
+    assert ear.said(1) == [str(WATCHED)]
     with engine.connect() as tx:
         store_one(tx, gateway, WATCHED)
         tx.rollback()
-    assert said() == []
+    assert ear.said() == []
 
 
 def test_a_hearing_from_before_the_report_is_no_news(engine: Engine, gateway: Gateway, owner: int) -> None:

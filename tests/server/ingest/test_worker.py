@@ -239,7 +239,7 @@ def test_a_lot_imported_while_no_worker_ran_makes_sightings_all_the_same(
     bench.wait_for_acks(1)
     bench.inbox.close()
     for thread in bench.threads:
-        thread.join(5)
+        thread.join(30)
     with engine.begin() as tx:
         keys.add_lot(tx, vault, "late", late.key, NOW)
     running()
@@ -356,7 +356,7 @@ def test_giving_up_leaves_what_is_not_stored_unacknowledged(running, engine: Eng
     bench.inbox.close()
     bench.given_up.set()
     for thread in bench.threads:
-        thread.join(5)
+        thread.join(30)
         assert not thread.is_alive()
     assert bench.acked == []
     assert count(engine, "batches") == 0

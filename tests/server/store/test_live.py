@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, text
 
 from server.store import interest, live
 from server.store.db import transaction, url_of
+from tests.fixtures.ears import Ear
 
 MANY = range(10**18, 10**18 + 2_000)
-
-
-@pytest.fixture
-def ear(engine: Engine) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(url_of(engine), autocommit=True) as conn:
-        conn.execute(f"listen {live.CHANNEL}".encode())
-        yield conn
-
-
-def words(ear: psycopg.Connection) -> list[str]:
-    return [word.payload for word in ear.notifies(timeout=0.2)]
 
 
 def watched(tx: Connection, *serials: int) -> set[int]:
@@ -54,22 +43,22 @@ def test_a_killed_watcher_is_forgotten_after_its_lease(engine: Engine) -> None:
         assert tx.execute(text("select count(*) from live_watches")).scalar_one() == 0
 
 
-def test_words_come_with_the_commit_and_not_without_it(engine: Engine, ear: psycopg.Connection) -> None:
+def test_words_come_with_the_commit_and_not_without_it(engine: Engine, ear: Ear) -> None:
     with engine.connect() as tx:
         live.tell(tx, [7])
-        assert words(ear) == []
+        assert ear.said() == []
         tx.rollback()
-        assert words(ear) == []
+        assert ear.said() == []
         live.tell(tx, [7, 8])
         tx.commit()
-        assert words(ear) == ["7,8"]
+        assert ear.said(1) == ["7,8"]
 
 
-def test_however_many_are_told_each_word_fits(engine: Engine, ear: psycopg.Connection) -> None:
+def test_however_many_are_told_each_word_fits(engine: Engine, ear: Ear) -> None:
     """PostgreSQL refuses a word of 8,000 bytes, and with it the whole set."""
     with transaction(engine) as tx:
         live.tell(tx, MANY)
-    said = words(ear)
+    said = ear.said(1)
     assert [int(serial) for word in said for serial in word.split(",")] == list(MANY)
     assert max(map(len, said)) < 8_000
 

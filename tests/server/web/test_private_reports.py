@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select, text
@@ -17,8 +16,8 @@ from server.service import gateways
 from server.service.report_quotas import HourlyMost, ReportQuotas
 from server.store import day_keys, interest, keys, live, ownership
 from server.store import gateways as store_gateways
-from server.store.db import url_of
 from server.store.tables import notices, sealed_reports
+from tests.fixtures.ears import Ear
 from tests.server.web.finding import Courier, PrivateTag, courier, key_row, private_tag, stored, today
 from tests.server.web.town import Somebody, Town
 from wire.batch import GatewayClass
@@ -310,15 +309,13 @@ def test_the_owner_of_a_lost_tag_is_told_once(town: Town, dock: Courier, bag: Pr
     assert told[0].payload["heard_at"] == town.now.replace(second=0).isoformat()
 
 
-def test_whoever_watches_the_tag_is_told(town: Town, dock: Courier, bag: PrivateTag, ann: Somebody) -> None:
+def test_whoever_watches_the_tag_is_told(town: Town, dock: Courier, bag: PrivateTag, ann: Somebody, ear: Ear) -> None:
     other = private_tag(town, ann)
     with town.house.work() as (tx, _):
         live.lease(tx, "web-1", [bag.serial])
         assert interest.among(tx, [bag.serial]).watched
-    with psycopg.connect(url_of(town.engine), autocommit=True) as ear:
-        ear.execute(f"listen {live.CHANNEL}".encode())
-        dock.brought([other.report(today(town)), bag.report(today(town))])
-        assert [word.payload for word in ear.notifies(timeout=0.3)] == [str(bag.serial)]
+    dock.brought([other.report(today(town)), bag.report(today(town))])
+    assert ear.said(1) == [str(bag.serial)]
 
 
 def test_heard_is_the_newest_report_of_any_day(town: Town, dock: Courier, bag: PrivateTag, ann: Somebody) -> None:
