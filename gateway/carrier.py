@@ -4,6 +4,8 @@ One tag at a time. From *connect* until the tag has answered (or was given up) t
 limit: a gateway whose server went away in mid-sentence must not stay deaf. After an activation the scan goes on at once
 and the connection stays for a while: whoever claims privately sets the owner next, and the tag says its next frame half
 a minute later. The next *find* ends it, too.
+
+Whoever keeps the gateway may forbid all of it: then every order fails with `carry_refused`.
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ class _Held:
 class Carrier:
     """Obeys one order after the other. `obey` must not be called twice at a time."""
 
-    def __init__(self, reach: Reach, *, log: Any) -> None:
-        self._reach = reach
+    def __init__(self, reach: Reach, *, allowed: bool, log: Any) -> None:
+        self._reach, self._allowed = reach, allowed
         self._log = log
         self._offered: dict[bytes, str] = {}  # frame → address of the last candidates
         self._held: _Held | None = None
@@ -47,6 +49,8 @@ class Carrier:
 
     async def obey(self, order: Order) -> Reply:
         """What to answer. Never raises for anything that a tag does."""
+        if not self._allowed:
+            return Failed(order.session, "carry_refused")
         if self._patience is not None:
             self._patience.cancel()
         try:

@@ -39,6 +39,7 @@ class Settings:
     addresses_max: int
     outbox_max_bytes: int
     ca_file: Path | None
+    carry: bool
     directory_poll_s: float
     directory_max_bytes: int
     report_gap_s: float
@@ -126,6 +127,12 @@ SETTINGS: Final[dict[str, Setting]] = {
         "",
         lambda text: Path(text) if text else None,
         "certificates (PEM) to trust for the server's HTTPS, if not the system's: the file that enrol --ca was given",
+    ),
+    "CARRY": Setting(
+        "yes",
+        lambda text: _one_of("yes", "no")(text) == "yes",
+        "yes or no: whether people may speak with their tags through this gateway, to claim them or let them ring;"
+        " while one does, it does not listen for up to half a minute",
     ),
     "DIRECTORY_POLL_S": Setting(
         "600",

@@ -98,7 +98,7 @@ class Gateway:
         self._dialogue = Dialogue(self._name, key, server_key)
         reach = Reach(self._radio, self._collector, self._supervisor, edges.steady_ns)
         self._finding = Finding(settings, enrolment, key, edges)
-        self._carrier = Carrier(reach, log=self._log)
+        self._carrier = Carrier(reach, allowed=settings.carry, log=self._log)
         broker = Broker.from_url(enrolment.mqtt_url, enrolment.mqtt_username, enrolment.mqtt_password, enrolment.ca_pem)
         self._link = Link(
             broker,

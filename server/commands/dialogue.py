@@ -14,6 +14,8 @@ from wire.command import Candidates, Connect, Failed, Find, Nonce, Order, Reply,
 from wire.errors import WireError
 from wire.gatt import Op, decode_reply
 
+# What a gateway may say of an order that failed (docs/wire-format.md, 14); another word of it is no code of ours.
+TOLD: Final = frozenset({"tag_not_heard", "not_reachable", "tag_refused", "button_not_pressed", "carry_refused"})
 # A person walks to the shelf and presses a button; a gateway that says nothing for longer is not there.
 STEP_PATIENCE: Final = timedelta(seconds=90)
 
@@ -65,7 +67,7 @@ def proceed(carrying: Carrying, reply: Reply, desk: Desk, now: datetime) -> tupl
     Refusals of the desk pass through: the caller notes them and ends the carrying.
     """
     if isinstance(reply, Failed):
-        return Ended(reply.code)
+        return Ended(told(reply))
     if not isinstance(reply, carrying.waits_for):
         return None
     until = now + STEP_PATIENCE
@@ -79,6 +81,11 @@ def proceed(carrying: Carrying, reply: Reply, desk: Desk, now: datetime) -> tupl
         again = replace(carrying, waits_for=Nonce, clearing=False, cleared=True, until=until)
         return again, Connect(carrying.session, carrying.frame)
     return _signed(reply.answer, desk)
+
+
+def told(failed: Failed) -> str:
+    """Why a gateway could not, as a code of ours."""
+    return failed.code if failed.code in TOLD else "tag_refused"
 
 
 def _signed(reply: bytes, desk: Desk) -> Ended:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
 from server.commands.board import Board
+from server.commands.dialogue import told
 from server.refusal import Refusal
 from server.service.refusals import refuse
 from server.service.relaying import Line
@@ -27,8 +28,6 @@ STEP_S: Final = 35.0
 WAITING_MAX: Final = 8
 # Lines that wait for nothing hold a few hundred bytes, and their gateway for less than a minute.
 LINES_MAX: Final = 200
-# What a gateway may say of a tag (docs/wire-format.md, 14); another word of it is no code of ours.
-_TOLD: Final = frozenset({"tag_not_heard", "not_reachable", "tag_refused", "button_not_pressed"})
 _R = TypeVar("_R", Candidates, Nonce, Result)
 
 
@@ -160,7 +159,7 @@ class GatewayRelays:
         if reply is None:  # ended meanwhile, by its owner or its age
             raise refuse("relay_unknown", reference=opened.relay_id)
         if isinstance(reply, Failed):
-            raise refuse(reply.code if reply.code in _TOLD else "tag_refused", reference=opened.relay_id)
+            raise refuse(told(reply), reference=opened.relay_id)
         assert isinstance(reply, wanted), "nothing else was let in"
         return reply
 

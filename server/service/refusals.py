@@ -155,6 +155,11 @@ WORDS: Final[Mapping[str, Words]] = {
     "tag_refused": Words(
         _C, "The tag refused the request.", "If it had an owner, they must release it; then try again."
     ),
+    "carry_refused": Words(
+        _C,
+        "Whoever keeps this gateway lets nobody speak with tags through it.",
+        "Name another gateway beside the tag, or use your own laptop.",
+    ),
     "receipt_invalid": Words(_I, "This answer was not made by this tag for this claim.", "Repeat the activation."),
     "challenge_old": Words(_C, "The challenge has ended: it lives for 15 minutes.", "Repeat the activation."),
     "owner_key_invalid": Words(_I, "The owner's key or its signature is not valid.", "Sign the challenge again."),

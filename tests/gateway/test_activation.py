@@ -230,6 +230,23 @@ def test_a_gateway_carries_a_year_of_identifiers_in_one_connection(
         assert tag.door.links == 1, "from the activation to the last step"
 
 
+def test_a_gateway_whose_keeper_forbids_it_speaks_with_no_tag_and_goes_on_listening(
+    air: Air, one_broker: Broker, server: TestServer, gateway: GatewayProcess, claims: Claims
+) -> None:
+    gateway.environment["HEARSIGHT_GATEWAY_CARRY"] = "no"
+    gateway.start()
+    air.wait_for_scan()
+    wait_for(lambda: server.states and server.states[-1].online)
+    order = Orders(server)
+    with TagInHand(air, claims.unit) as tag:
+        wait_for(lambda: gateway.status().get("sightings_made"), 20)
+        for asked in (Find(SESSION), Connect(SESSION, bytes(24)), Write(SESSION, bytes(11))):
+            assert order(asked).body == Failed(SESSION, "carry_refused")
+        assert tag.door.links == 0
+        made = gateway.status()["sightings_made"]
+        wait_for(lambda: gateway.status()["sightings_made"] > made, 20)
+
+
 def test_expired_and_repeated_orders_are_refused_also_after_a_kill(
     air: Air, one_broker: Broker, server: TestServer, gateway: GatewayProcess
 ) -> None:

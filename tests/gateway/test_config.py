@@ -28,7 +28,7 @@ def test_every_setting_is_read() -> None:
     values = {"DATA": "/d", "ADAPTER": "hci1", "CLOCK": "good: PTP", "WINDOW_S": "5", "SILENCE_S": "30",
               "ADDRESSES_MAX": "100", "OUTBOX_MAX_MB": "2", "LOG_FORMAT": "JSON", "LOG_LEVEL": "debug",
               "METRICS_FILE": "/m", "CA_FILE": "/c", "DIRECTORY_POLL_S": "60", "DIRECTORY_MAX_MB": "3",
-              "REPORT_GAP_S": "0", "REPORTS_MAX_MB": "4"}  # fmt: skip
+              "REPORT_GAP_S": "0", "REPORTS_MAX_MB": "4", "CARRY": "No"}  # fmt: skip
     assert set(values) == set(SETTINGS)
     settings = settings_from({PREFIX + name: value for name, value in values.items()})
     assert (settings.data, settings.adapter, settings.clock) == (Path("/d"), "hci1", ClockSetting(Clock.GOOD, "PTP"))
@@ -36,7 +36,7 @@ def test_every_setting_is_read() -> None:
     assert (settings.outbox_max_bytes, settings.log_format, settings.log_level) == (2_000_000, "json", "debug")
     assert (settings.metrics_file, settings.ca_file) == (Path("/m"), Path("/c"))
     assert (settings.directory_poll_s, settings.directory_max_bytes) == (60, 3_000_000)
-    assert (settings.report_gap_s, settings.reports_max_bytes) == (0, 4_000_000)
+    assert (settings.report_gap_s, settings.reports_max_bytes, settings.carry) == (0, 4_000_000, False)
 
 
 def test_an_unknown_setting_is_an_error_with_the_nearest_name() -> None:
@@ -48,7 +48,14 @@ def test_an_unknown_setting_is_an_error_with_the_nearest_name() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("WINDOW_S", "0"), ("WINDOW_S", "soon"), ("CLOCK", "perfect"), ("LOG_FORMAT", "xml"), ("ADDRESSES_MAX", "1")],
+    [
+        ("WINDOW_S", "0"),
+        ("WINDOW_S", "soon"),
+        ("CLOCK", "perfect"),
+        ("LOG_FORMAT", "xml"),
+        ("ADDRESSES_MAX", "1"),
+        ("CARRY", "1"),
+    ],
 )
 def test_a_wrong_value_is_told_with_its_meaning(name: str, value: str) -> None:
     refusal = refused(**{name: value})

@@ -21,7 +21,16 @@ from wire.gatt import MAX_MESSAGE
 from wire.manifest import MAX_SERIAL
 
 router = APIRouter(prefix="/relays", tags=["relays"])
-_LINE = ("sign_in_needed", "not_yours", "gateway_unreachable", "relay_full", "carry_busy", "tag_not_heard", "too_many")
+_LINE = (
+    "sign_in_needed",
+    "not_yours",
+    "gateway_unreachable",
+    "relay_full",
+    "carry_busy",
+    "tag_not_heard",
+    "carry_refused",
+    "too_many",
+)
 _STEP = (*_LINE, "relay_unknown", "not_reachable", "tag_refused", "button_not_pressed")
 RelayInPath = Annotated[str, Path(pattern="^[0-9a-f]{32}$", examples=["5f0c6e0b8d7a4b0e9c1d2a3b4c5d6e7f"])]
 

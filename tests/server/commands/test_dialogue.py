@@ -93,6 +93,10 @@ def test_a_gateway_that_gives_up_ends_it_with_its_reason() -> None:
     assert play(Desk(), [Failed(SESSION, "button_not_pressed")])[-1] == Ended("button_not_pressed")
 
 
+def test_a_word_that_is_no_code_of_ours_is_not_passed_on() -> None:
+    assert play(Desk(), [Failed(SESSION, "password_weak")])[-1] == Ended("tag_refused")
+
+
 def test_an_answer_of_another_request_is_no_signature() -> None:
     desk = Desk()
     replies: list[Reply] = [

@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from server.commands.board import HELD_FOR, Board
+from server.commands.dialogue import TOLD
 from server.commands.relay import WAITING_MAX, GatewayRelays
 from server.refusal import Refusal
 from server.service.relaying import Line
@@ -174,7 +175,7 @@ def test_a_line_that_was_silent_never_cuts_off_whoever_speaks_there_now(house: H
     house.relays.write(BEN, line.relay_id, b"m" * 11)
 
 
-@pytest.mark.parametrize("said", ["button_not_pressed", "not_reachable", "tag_refused", "tag_not_heard"])
+@pytest.mark.parametrize("said", sorted(TOLD))
 def test_what_a_gateway_says_of_the_tag_is_told_and_the_line_stays(house: House, said: str) -> None:
     line = house.line()
     house.answers = lambda command: Failed(command.body.session, said)
