@@ -189,8 +189,8 @@ class Drain:
             )
 
     def _send_answers(self, client: mqtt.Client, line: Line) -> None:
-        """A batch is acknowledged after its receipt was written: whatever ends the connection between the two, or us,
-        the broker delivers the batch again, and its gateway is answered without having to ask.
+        """A batch is acknowledged after its receipt was written (or waits, behind 500 unconfirmed ones): whatever ends
+        the connection between the two, or us, the broker delivers the batch again, and its gateway need not ask.
         """
         while self._accepted and self._answers:
             deliveries, messages = self._answers.popleft()
