@@ -163,7 +163,8 @@ def collect(tx: Connection, number: str, policy: Policy, now: datetime) -> Order
         house=channel_health.of_waits(tx, said),
     )
     cuts = _cuts(said, done, policy) | pickup_deadlines(bare, policy, now)
-    heard = tuple(sightings.heard(tx, serials, stored.placed_at - sightings.LOOK_BACK, cuts))
+    since, anchor_age = stored.placed_at - sightings.LOOK_BACK, timedelta(seconds=policy.anchor_age_s)
+    heard = tuple(sightings.heard(tx, serials, since, cuts, anchor_age))
     return replace(bare, heard=heard, gateways=coverage.gateways_of(tx, {row.gateway for row in heard}))
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.types import BigInteger, DateTime
+from sqlalchemy.types import BigInteger, DateTime, Interval
 
 from server.rules import facts
 from server.store.private_stretches import HEARD_IN_PRIVATE
@@ -67,17 +67,23 @@ class Hearing:
 
 
 def heard(
-    tx: Connection, serials: Collection[int], since: datetime | None = None, cuts: Collection[datetime] = ()
+    tx: Connection,
+    serials: Collection[int],
+    since: datetime | None = None,
+    cuts: Collection[datetime] = (),
+    anchor_age: timedelta | None = None,
 ) -> list[facts.Heard]:
     """What the radio heard of these tags, thinned to the two ends of every (serial, boot, gateway, class, place, clock,
     lag bucket of 30 s, UTC day), in order of time. `since` bounds the moment heard.
 
-    Nothing is thinned across a moment in `cuts`: whoever asks "was it heard between these two" cuts at both.
+    Nothing is thinned across a moment in `cuts`: whoever asks "was it heard between these two" cuts at both. Nor across
+    the moment at which a boot has been known for `anchor_age`: frames before it prove nothing, and as the end of a row
+    one of them would hide those that do.
     """
     if not serials:
         return []
-    rows = tx.execute(_HEARD, {"serials": sorted(set(serials)), "since": since, "cuts": sorted(set(cuts))})
-    return [_heard(row) for row in rows]
+    asked = {"serials": sorted(set(serials)), "since": since, "cuts": sorted(set(cuts)), "anchor_age": anchor_age}
+    return [_heard(row) for row in tx.execute(_HEARD, asked)]
 
 
 def last_heard(tx: Connection, serials: Collection[int]) -> dict[int, Hearing]:
@@ -172,17 +178,22 @@ _LAG_BUCKET: Final = f"floor((extract(epoch from s.heard_at) - s.uptime_s) / {LA
 _HEARD_SQL: Final = f"""
     select t.*, g.gateway, g.owner, g.site
     from (
-        select s.serial, s.boot, b.gateway_no, b.gateway_class, {_PLACE}, b.clock,
-            min(s.heard_at) as first_at, max(s.heard_at) as last_at,
-            (array_agg(s.uptime_s order by s.heard_at, s.uptime_s))[1] as first_uptime_s,
-            (array_agg(s.uptime_s order by s.heard_at desc, s.uptime_s desc))[1] as last_uptime_s,
-            (array_agg(s.status order by s.heard_at desc, s.uptime_s desc, s.status))[1] as status,
-            count(*) as frames, min(b.received_at) as first_reached_at, max(b.received_at) as reached_us_at
-        from sightings s join batches b on b.no = s.batch_no
-        where s.serial = any(:serials) and (cast(:since as timestamptz) is null or s.heard_at >= :since)
-            and {_NOT_PRIVATE.format("s")}
-        group by s.serial, s.boot, b.gateway_no, b.gateway_class, {_PLACE}, b.clock,
-            {_LAG_BUCKET}, (s.heard_at at time zone 'UTC')::date, width_bucket(s.heard_at, :cuts)
+        select serial, boot, gateway_no, gateway_class, lat_e7, lon_e7, accuracy_m, place_source, clock,
+            min(heard_at) as first_at, max(heard_at) as last_at,
+            (array_agg(uptime_s order by heard_at, uptime_s))[1] as first_uptime_s,
+            (array_agg(uptime_s order by heard_at desc, uptime_s desc))[1] as last_uptime_s,
+            (array_agg(status order by heard_at desc, uptime_s desc, status))[1] as status,
+            count(*) as frames, min(received_at) as first_reached_at, max(received_at) as reached_us_at
+        from (
+            select s.serial, s.boot, s.heard_at, s.uptime_s, s.status, {_LAG_BUCKET} as lag_bucket,
+                b.gateway_no, b.gateway_class, {_PLACE}, b.clock, b.received_at,
+                min(s.heard_at) filter (where b.clock = {Clock.GOOD:d}) over (partition by s.serial, s.boot) as known_at
+            from sightings s join batches b on b.no = s.batch_no
+            where s.serial = any(:serials) and (cast(:since as timestamptz) is null or s.heard_at >= :since)
+                and {_NOT_PRIVATE.format("s")}
+        ) frames
+        group by serial, boot, gateway_no, gateway_class, lat_e7, lon_e7, accuracy_m, place_source, clock, lag_bucket,
+            (heard_at at time zone 'UTC')::date, width_bucket(heard_at, :cuts), heard_at >= known_at + :anchor_age
     ) t
     join gateways g on g.no = t.gateway_no
     order by t.serial, t.first_at, t.last_at, g.gateway, t.boot, t.first_uptime_s
@@ -191,6 +202,7 @@ _HEARD: Final = text(_HEARD_SQL).bindparams(
     bindparam("serials", type_=ARRAY(BigInteger)),
     bindparam("since", type_=DateTime(timezone=True)),
     bindparam("cuts", type_=ARRAY(DateTime(timezone=True))),
+    bindparam("anchor_age", type_=Interval()),
 )
 
 # Newest partition first, older ones only while nothing was found. The array stands in a query of its own, because the
