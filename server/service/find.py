@@ -143,9 +143,9 @@ def _claim_code(text: str) -> bool:
 def _order_number(look: _Look, text: str) -> Reading | None:
     if not text or len(text) > 64:
         return None
-    known = orders.order(look.tx, text) is not None
-    rows = (row_of(look.tx, text, look.policy, look.now),) if known else ()
-    return Reading("order", "an order number", text, rows)
+    known = orders.as_typed(look.tx, text)
+    rows = (row_of(look.tx, known.number, look.policy, look.now),) if known else ()
+    return Reading("order", "an order number", known.number if known else text, rows)
 
 
 def _serial(look: _Look, text: str) -> Reading | None:

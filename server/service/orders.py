@@ -221,15 +221,17 @@ def _meant(tx: Connection, number: str, name: str) -> StoredStatement:
 # --- The customer's way in -----------------------------------------------------------------------------------
 
 
-def open_link(tx: Connection, number: str, email: str, token: str, now: datetime) -> datetime:
-    """Let whoever holds `token` read this order; returns its end. Refusals: view_refused for both wrongs."""
-    order = orders.order(tx, number)
+def open_link(tx: Connection, typed: str, email: str, token: str, now: datetime) -> tuple[str, datetime]:
+    """Let whoever holds `token` read this order; returns its number and when that ends. `typed`: the number as a person
+    types it. Refusals: view_refused for both wrongs.
+    """
+    order = orders.as_typed(tx, typed)
     theirs = order.email if order else ""
     if not hmac.compare_digest(theirs.encode(), email.strip().lower().encode()) or order is None:
         raise refuse("view_refused")
     ends_at = now + LINK_LIFETIME
-    orders.add_link(tx, link_hash(token), number, now, ends_at)
-    return ends_at
+    orders.add_link(tx, link_hash(token), order.number, now, ends_at)
+    return order.number, ends_at
 
 
 def order_of_link(tx: Connection, token: str, now: datetime) -> str:

@@ -92,6 +92,14 @@ def order(tx: Connection, number: str) -> StoredOrder | None:
     return _order(row, _slots(tx, number)) if row else None
 
 
+def as_typed(tx: Connection, typed: str) -> StoredOrder | None:
+    """The order that a person means: the number as it stands, else in capitals, as nearly every shop writes it. Blanks
+    around it and a # before it do not count.
+    """
+    number = typed.strip().removeprefix("#").strip()
+    return order(tx, number) or (order(tx, number.upper()) if number != number.upper() else None)
+
+
 def lock(tx: Connection, number: str) -> bool:
     """Hold an order until the transaction ends; False if there is none.
 

@@ -289,7 +289,7 @@ def view(number: NumberInPath, body: ViewIn, house: TheHouse, rates: Rates, addr
     rates.take("order_view", address)
     token = orders.new_link_token(house.dice)
     with house.work() as (tx, now):
-        until = orders.open_link(tx, number, body.email, token, now)
+        number, until = orders.open_link(tx, number, body.email, token, now)
     return Link(token, f"{house.settings.base_url}/o/{number}?link={token}", until)
 
 

@@ -37,10 +37,10 @@ def ask_order(request: Request, _: Anybody) -> Response:
 def open_order(house: TheHouse, rates: Rates, address: Address, _: Anybody, fields: Form) -> Response:
     """A read-only link for whoever knows both, fit to be forwarded."""
     rates.take("order_view", address)
-    number = fields.get("number", "")[:64]
+    typed = fields.get("number", "")[:64]
     token = orders.new_link_token(house.dice)
     with house.work() as (tx, now):
-        orders.open_link(tx, number, fields.get("email", ""), token, now)
+        number, _until = orders.open_link(tx, typed, fields.get("email", ""), token, now)
     return go(f"/o/{quote(number)}?link={token}")
 
 

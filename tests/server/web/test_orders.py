@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from server.rules.authority import Role
 from server.rules.tracking.decode import decode, words
 from tests.server.web.town import HAMBURG, Somebody, Tag, Town, order, said
@@ -107,6 +109,17 @@ def test_dispatched_by_staff_alone_is_never_shown_as_shipped(town: Town) -> None
     customer = town.owner().get("/orders/T-1/customer")
     assert customer["shown"] == answer["shown"]
     assert customer["as_of"] == answer["as_of"]
+
+
+@pytest.mark.parametrize("typed", ["T-1", "t-1", " t-1 ", "#T-1"])
+def test_an_order_is_found_as_people_type_its_number(town: Town, typed: str) -> None:
+    who = town.staff()
+    who.post("/orders", order("T-1"))
+    found = who.get("/find", params={"q": typed})["readings"][0]
+    assert [each["number"] for each in found["orders"]] == ["T-1"]
+    asked = {"number": typed, "email": "ann@example.com"}
+    opened = town.client.post("/o", data=asked, follow_redirects=False)
+    assert opened.headers["location"].startswith("/o/T-1?link=")
 
 
 def refuted(town: Town) -> tuple[Somebody, Tag]:
