@@ -158,13 +158,13 @@ WORDS: Final[Mapping[str, Words]] = {
     "carry_refused": Words(
         _C,
         "Whoever keeps this gateway lets nobody speak with tags through it.",
-        "Name another gateway beside the tag, or use your own laptop.",
+        "Name another gateway beside the tag.",
     ),
     "receipt_invalid": Words(_I, "This answer was not made by this tag for this claim.", "Repeat the activation."),
     "challenge_old": Words(_C, "The challenge has ended: it lives for 15 minutes.", "Repeat the activation."),
     "owner_key_invalid": Words(_I, "The owner's key or its signature is not valid.", "Sign the challenge again."),
     "gateway_unreachable": Words(
-        _L, "No gateway can carry this just now.", "Try again, or use `python -m gateway activate`."
+        _L, "No gateway can carry this just now.", "Check the gateway's name; if it is right, try again in a minute."
     ),
     "carry_busy": Words(
         _C, "This is carried already, or the gateway speaks with another tag.", "Wait a minute, then try again."
@@ -186,9 +186,7 @@ WORDS: Final[Mapping[str, Words]] = {
     ),
     "relay_unknown": Words(_N, "There is no such line of yours, or no longer.", "Open another one."),
     "relay_full": Words(_L, "Too many people speak with their tags just now.", "Try again in a minute."),
-    "gateway_needed": Words(
-        _I, "Nobody but you can tell where a private tag is.", "Name the gateway beside you, or use your own laptop."
-    ),
+    "gateway_needed": Words(_I, "Nobody but you can tell where a private tag is.", "Name the gateway beside the tag."),
     "not_reachable": Words(
         _C, "The tag was heard, but does not answer.", "Hold it nearer to the gateway, and try again."
     ),
