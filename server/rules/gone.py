@@ -169,7 +169,9 @@ def _by_word(case: Case, unit: SlotCase, said: Statement) -> Answer:
         why = "The carrier was asked after a first scan was due and shows no parcel in hand."
         return Answer(Verdict.CONTRADICTED, (of_statement(denial, case.zone),), why)
     if not case.moment.passed(due):
-        return Answer(Verdict.STATED, (), f"Our word; the first physical sign is due by {words.due(due, case.zone)}.")
+        by = words.due(due, case.zone)
+        why = f"Nothing physical shows it yet, there is only our own word. The first physical sign is due by {by}."
+        return Answer(Verdict.STATED, (), why)
     if case.covered(unit, case.pickup_deadline(said)):
         return Answer(Verdict.STATED, (), "Our word only: no carrier had it in hand and nothing heard it leave.")
     return Answer(

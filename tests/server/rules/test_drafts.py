@@ -20,7 +20,7 @@ from server.rules.objections import Checked, Objection, check
 from server.rules.payloads import About, Assertion, Offer, OfferKind, Payment, PromiseKind
 from server.rules.policy import SOLO, Policy
 from server.rules.weigh import Weighing, weigh
-from tests.server.rules.build import NUMBER, PACKED, act, at, facts, hear, label, promise, say, scan
+from tests.server.rules.build import NUMBER, PACKED, act, at, dispatched, facts, hear, label, promise, say, scan
 from tests.server.rules.story import read_story
 from tests.server.rules.test_properties import shuffled
 from tests.server.rules.worlds import moments, worlds
@@ -80,6 +80,19 @@ def test_the_same_sentence_stops_where_no_serial_was_ever_bound() -> None:
     claim = one(looked(case, Draft("It was dispatched weeks ago."), now), "against_evidence")
     assert claim.rule == "R-35"
     assert "No serial is bound" in claim.why
+
+
+@pytest.mark.parametrize(
+    "text", ["Your parcel was dispatched yesterday and is on its way.", "Your tag arrived at your door."]
+)
+def test_what_stops_a_message_says_what_is_missing_and_until_when(text: str) -> None:
+    """Our word again, after a first one that nothing shows: the reason must say that it is no more than our word."""
+    case = facts(*PACKED, dispatched(at("Mon 11:00")))
+    stopped = one(looked(case, Draft(text), at("Wed 09:00")), "against_evidence")
+    assert stopped.why == (
+        "Nothing physical shows it yet, there is only our own word. "
+        "The first physical sign is due by Wed 9 Nov 2016 23:00 EST."
+    )
 
 
 def keep(sender: str, remedy: Action | None = None, role: Role = Role.AGENT) -> Checked:
