@@ -54,6 +54,7 @@ CODES: Final[Mapping[str, Meaning]] = {
     "not_a_carrier_number": Meaning(True, "No carrier can look up the number that it gives."),
     "names_staff": Meaning(True, "It names a member of staff; customers write to the shop, not to a person."),
     "words_not_shown": Meaning(False, "A sentence sounds as if it had left; nothing shows that so far."),
+    "refund_not_shown": Meaning(False, "A sentence says that money is back; no refund is booked."),
     "promise_in_words": Meaning(False, "A sentence promises something that nobody can hold us to."),
     "contradicts": Meaning(False, "One of us said the opposite before."),
     "refund_deflected": Meaning(False, "A refund was asked for, and this offers something else."),
@@ -213,10 +214,22 @@ class _Desk:
                 yield Objection("against_evidence", rule, claim.sentence, why, say)
             else:
                 yield Objection("words_not_shown", "R-05", claim.sentence, _NOT_YET, say)
+        yield from self._refunded_in_words()
         if not self.draft.promises:
             for sentence in phrases.promises(self.draft.text):
                 why = "Words alone have no due moment and nothing that proves them kept."
                 yield Objection("promise_in_words", "R-20", sentence, why, "Add it as a promise, with a due moment.")
+
+    def _refunded_in_words(self) -> Iterator[Objection]:
+        """Sentences that say money is back while none is. A remedy that is granted is not booked yet."""
+        slot = self.draft.slot
+        booked = (s for s in self.case.statements if s.kind is StatementKind.REFUNDED)
+        if any(slot is None or s.covers(slot) for s in booked):
+            return
+        for sentence in phrases.refunds(self.draft.text):
+            why = "No refund of this order is booked."
+            say = "Promise it with a due moment, or book it first and name it as {refund}."
+            yield Objection("refund_not_shown", "", sentence, why, say)
 
     def _unshown(self, needed: Step) -> SlotCase | None:
         """The first unit of which this step is not shown."""

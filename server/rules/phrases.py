@@ -1,4 +1,4 @@
-"""Words in free text that say more than they seem to: it has left, something will be done, give me your address again.
+"""Words in free text that say more than they seem to: it has left, you are refunded, give me your address again.
 
 Small tables, read clause by clause. They catch what people really write and are no judge of prose: what they find is
 compared with the evidence, and where that settles nothing, a person may say why the words are right.
@@ -29,32 +29,70 @@ class Claim:
     ago: timedelta | None
 
 
+# Who carries parcels, by trade or by name, and what they carry; a number or a label of it is not the thing itself.
+_CARRIER: Final = (
+    r"(?:(?:the|our|your) (?:carrier|courier|driver|postman|postal service|post)"
+    r"|USPS|UPS|FedEx|DHL|Royal Mail|Deutsche Post)"
+)
+_PARCEL: Final = (
+    r"(?:it|them|(?:the|your|this|both|all(?: the)?) (?:parcel|package|order|tag|unit|item|box|shipment)e?s?)\b"
+    r"(?! (?:number|details|data|label|listed|as|down|on (?:its|their)))"
+)
+_IS: Final = r"(?:is|are|was|were|been|now|already|it['’]s)"
+
 # The farthest step first: "delivered" says more than "left".
 CLAIMS: Final[Mapping[str, str]] = {
     r"delivered|(?:has|have) arrived|arrived (?:on|at|yesterday|today|last)": "arrived",
-    r"out for delivery|in transit|(?:is|are|was|were|been|now|already|it['’]s) with the (?:carrier|courier|post)"
-    r"|(?:handed|given|passed) (?:over )?to (?:the|our) (?:carrier|courier|post)"
-    r"|(?:picked up|collected|accepted|scanned) by (?:the|our)": "with_carrier",
+    rf"out for delivery|in transit|{_IS} with (?:the carrier|the courier|the post|{_CARRIER}\b)"
+    rf"|(?:handed|given|gave|passed|brought|took|taken|dropped) (?:{_PARCEL} )?(?:over |off |on )?(?:to|at) {_CARRIER}"
+    rf"|(?:picked up|collected|accepted|scanned) by (?:the|our|{_CARRIER}\b)|(?:was|were|been) (?:picked up|collected)"
+    r"(?! (?:here|inside|by|at our))"
+    rf"|{_CARRIER} (?:(?:has|have|had|already|now|just) )*(?:picked (?:(?!no)\w+ ){{0,3}}?up|collected(?! no)"
+    rf"|(?:took|accepted|scanned|received) {_PARCEL})|{_CARRIER} (?:now |already )?(?:has|have) (?:got )?"
+    rf"{_PARCEL}": "with_carrier",
     r"dis?patched|despatched|shipped|mailed|sent (?:out|off)|(?:was|were|been|have|has|already|we) sent"
     r"|(?:went|gone) out|left (?:us|our|the)\b|(?:has|have|had|it|they|already) left"
-    r"|on (?:its|their|the|your) way": "left",
+    r"|on (?:its|their|the|your) way|en route(?! to (?:us|our|collect|pick))"
+    rf"|(?:was|were|been) posted(?! (?:here|online|(?:on|in) (?:our|the)))|posted {_PARCEL}"
+    rf"|{_IS} in the (?:post|mail)\b(?! office)"
+    rf"|(?:{_IS} |went |gone |^)out (?:of )?(?:the|our) door": "left",
 }
 _CLAIMS: Final = {re.compile(rf"\b(?:{phrase})", re.IGNORECASE): step for phrase, step in CLAIMS.items()}
 
 # Before the words, in the same clause: what is denied, asked, wished or still to come is no claim that it was done.
 _DOUBT: Final = re.compile(
-    r"\b(?:not|never|nothing|no|nobody|none|cannot|whether|if|unless|until|till|once|when|before|after|will|shall|would"
-    r"|should|could|can|may|might|must|going to|to be|is being|be)\b|n['’]t\b|['’]ll\b",
+    r"\b(?:not|never|nothing|no|nobody|none|cannot|whether|if|unless|until|till|once|when|as soon as|by the time|before"
+    r"|after|will|shall|would|should|could|can|may|might|must|going to|to be|is being|be)\b|n['’]t\b|['’]ll\b",
     re.IGNORECASE,
 )
-# In the same clause: something else than a parcel was sent.
+# In the same clause: something else than a parcel was sent. What "is in the mail" is one.
 _OTHER: Final = re.compile(
-    r"\b(?:money|refund|payment|invoice|e-?mail|mail|message|letter|answer|reply|question|request|form|link)\b",
+    r"\b(?:money|refund|payment|invoice|e-?mail|(?<!s in the )mail|message|letter|answer|reply|question|request|form"
+    r"|link|complaint|enquiry|inquiry|details)\b",
     re.IGNORECASE,
+)
+# It asks: "Has USPS picked it up?" says nothing; "It was sent, did you get it?" does.
+_ASKED: Final = re.compile(
+    r"^\W*(?:has|have|had|is|are|was|were|did|does|do)\b(?! you (?:know|see|read)\b)[^,;:]*\?$", re.IGNORECASE
 )
 # Anywhere in the sentence: it says itself that nothing shows what our record says.
 _DENIES: Final = re.compile(
     r"nothing (?:physical )?shows|cannot see anything|no evidence|told was wrong|was not true", re.IGNORECASE
+)
+
+REFUNDS: Final = (
+    r"(?:we|you|is|are|was|were|been|has|have|now|already|fully|just|['’](?:re|ve)) refunded|^refunded"
+    r"|refund (?:(?:is|was|has|have|been|now|already|just) )+(?:paid|booked|issued|made|processed|sent|done)\b"
+    r"|(?:paid|booked|issued|made|processed|sent|transferred|gave|given) (?:you )?(?:your|the|a) (?:full )?refund"
+    r"|(?:paid|sent|gave|given|transferred) (?:you )?(?:your|the|all the) money back|paid you back"
+    r"|money is (?:now |already )?back"
+)
+_REFUNDS: Final = re.compile(rf"\b(?:{REFUNDS})", re.IGNORECASE)
+# Anywhere in the sentence: "you are refunded if it is not here", "by Friday" tell what would be.
+_CONDITION: Final = re.compile(
+    r"\b(?:if|once|when|unless|until|within|as soon as)\b|\{promise_due\}"
+    r"|\b(?:is|are) (?:paid|booked|refunded) (?:by|tomorrow)\b",
+    re.IGNORECASE,
 )
 
 _DAYS: Final[Mapping[str, int]] = {"day": 1, "week": 7, "month": 28}
@@ -90,15 +128,27 @@ def claims(text: str) -> tuple[Claim, ...]:
 
 
 def _claim(sentence: str) -> Claim | None:
-    if _DENIES.search(sentence):
+    if _DENIES.search(sentence) or _ASKED.search(sentence):
         return None
     for pattern, step in _CLAIMS.items():
-        for clause in _CLAUSES.split(sentence):
+        for clause in map(str.strip, _CLAUSES.split(sentence)):
             if _OTHER.search(clause):
                 continue
             if any(not _DOUBT.search(clause[: m.start()]) for m in pattern.finditer(clause)):
                 return Claim(sentence, step, _ago(sentence))
     return None
+
+
+def refunds(text: str) -> tuple[str, ...]:
+    """Every sentence that says that money is back already; what will be or would be is none."""
+    return tuple(islice((each for each in sentences(text) if _refunded(each)), FOUND_MAX))
+
+
+def _refunded(sentence: str) -> bool:
+    if any(no.search(sentence) for no in (_DENIES, _ASKED, _CONDITION)):
+        return False
+    clauses = map(str.strip, _CLAUSES.split(sentence))
+    return any(not _DOUBT.search(clause[: m.start()]) for clause in clauses for m in _REFUNDS.finditer(clause))
 
 
 def _ago(sentence: str) -> timedelta | None:
