@@ -20,6 +20,7 @@ from server.rules.payloads import PromiseKind
 from server.rules.promises import CONDITIONS, PromiseState
 from server.rules.weigh import Weighing
 from server.service.refusals import refuse
+from server.service.zones import check_zone
 from server.store import open_lists
 from server.store.open_lists import OpenFinding, OpenPromise
 
@@ -118,7 +119,8 @@ def findings(tx: Connection, rule: str | None, severity: Severity | None, after:
 
 
 def promises(tx: Connection, when: When, zone: str, after: str | None, now: datetime) -> PromisesPage:
-    """Open promises, the first due first; the day ends at midnight in `zone`. Refusals: bad_request."""
+    """Open promises, the first due first; the day ends at midnight in `zone`. Refusals: bad_request, zone_unknown."""
+    check_zone(zone)
     midnight = end_of_day(zone, local_date(zone, now))
     from_at, to_at = {When.OVERDUE: (None, now), When.TODAY: (now, midnight), When.LATER: (midnight, None)}[when]
     behind = _place(after, 2) if after else None

@@ -52,3 +52,8 @@ def test_what_is_open_and_a_letter(run: Run, town: Town) -> None:
     with town.house.work() as (tx, now):
         people.disable(tx, who.email, now, actor="test")
     assert "(account_unknown)" in run(*said, code=1).stderr
+
+
+@pytest.mark.parametrize("zone", ["Europe/Foo", "Europe", ""])
+def test_a_day_ends_in_a_zone_that_exists(run: Run, zone: str) -> None:
+    assert "(zone_unknown)" in run("promises", "--when", "later", "--zone", zone, code=2).stderr
