@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Engine
 from server import wiring
 from server.refusal import invalid
 from server.rules.policy import PROFILES, Policy
-from server.service import accounts, people
+from server.service import accounts, people, viewing
 from server.service.caller import Caller
 from server.service.refusals import refuse
 from server.settings import Settings, load
@@ -59,6 +59,13 @@ class Work:
         if account.disabled_at is not None:
             raise refuse("account_unknown")
         return accounts.caller(account)
+
+    def viewed(self, subject: str, who: Caller | None = None) -> None:
+        """Write down a look at a customer's data, as pages and API do; without an account it is the machine's."""
+        if who is None:
+            viewing.note_by(self.tx, ACTOR, subject, self.now)
+        else:
+            viewing.note_by(self.tx, who.email, subject, self.now, who.account_no)
 
 
 @contextmanager

@@ -78,6 +78,7 @@ def contact(
 def thread(number: Order, as_json: AsJson = False) -> None:
     """Everything that was written and called about an order, and since when its customer waits."""
     with _house() as (at, house):
+        at.viewed(f"order:{number}")
         looked = answers.weighing(at.tx, number, at.policy, at.now)
         told = threads.thread(at.tx, house, looked, threads.Reading.STAFF)
     rows = [
@@ -92,6 +93,7 @@ def thread(number: Order, as_json: AsJson = False) -> None:
 def waiting(as_json: AsJson = False) -> None:
     """Who waits for a person's answer, the longest first. Ends with 1 if an answer is late."""
     with _house() as (at, house):
+        at.viewed("waiting")
         told = threads.waiting(at.tx, house.policy, at.now)
     rows = [(row.number, row.since, row.due, "late" if row.late else "", ", ".join(row.wants)) for row in told.rows]
     show(("order", "since", "due", "late", "wants"), rows, as_json)
@@ -133,6 +135,7 @@ def receive() -> None:
 def letters(as_json: AsJson = False) -> None:
     """List letters that fit no order or several, the oldest first."""
     with _house() as (at, house):
+        at.viewed("mail-in")
         told = mail_in.waiting(at.tx, house)
     rows = [(m.no, m.received_at, m.why, m.sender, m.subject, ", ".join(m.candidates)) for m in told]
     show(("no", "received", "why", "from", "subject", "perhaps"), rows, as_json)

@@ -34,6 +34,7 @@ def findings(
 ) -> None:
     """Open findings of every order, the worst and oldest first, fifty at a time."""
     with work() as at:
+        at.viewed("findings")
         found = desk_lists.findings(at.tx, rule or None, severity, after or None)
     columns = ("order", "customer", "rule", "title", "slot", "severity", "since")
     show(columns, [[getattr(row, name) for name in columns] for row in found.rows], as_json)
@@ -48,6 +49,7 @@ def promises(
 ) -> None:
     """Promises that nothing has met yet, the first due first, fifty at a time."""
     with work() as at:
+        at.viewed("promises")
         found = desk_lists.promises(at.tx, when, zone, after or None, at.now)
     columns = ("order", "customer", "promise", "slot", "what", "due", "by")
     show(columns, [[getattr(row, name) for name in columns] for row in found.rows], as_json)
@@ -83,6 +85,7 @@ def say(
             messages.send(at.tx, caller, number, draft, key, reason, at.policy, out, at.now, via="cli")
             print("Sent.")
             return
+        at.viewed(f"order:{number}", caller)
         looked = messages.preview(at.tx, caller, number, draft, at.policy, at.now)
     answer(looked, as_json, _lines(looked))
     raise typer.Exit(1 if looked.stopped else 0)

@@ -25,6 +25,7 @@ def find(query: Annotated[str, typer.Argument(help="Anything.")], as_json: AsJso
     """Find anything: order, serial, name, e-mail, telephone, carrier's number, promise, gateway, code on a tag."""
     with work() as at:
         found = finding.find(at.tx, query, at.policy, at.now)
+        at.viewed(f"find:{found.query}")
     tell(found, as_json, _found_lines(found))
 
 
@@ -43,6 +44,7 @@ def _found_lines(found: Found) -> list[str]:
 def order(number: Order, as_json: AsJson = False) -> None:
     """Did it ship, is it alive: what the customer reads, each step's verdict, what is open."""
     with work() as at:
+        at.viewed(f"order:{number}")
         looked = answers.weighing(at.tx, number, at.policy, at.now)
         answer = answers.for_staff(at.tx, looked, at.policy, explain.AT_THE_MACHINE)
     lines = [answer.shown.sentence, *(f"  {reason}" for reason in answer.shown.reasons)]
@@ -54,6 +56,7 @@ def order(number: Order, as_json: AsJson = False) -> None:
 def why(number: Order) -> None:
     """Explain every verdict about an order from its facts."""
     with work() as at:
+        at.viewed(f"order:{number}")
         lines = explain.why(at.tx, number, at.now, at.policy)
     print("\n".join(lines))
 
@@ -61,6 +64,7 @@ def why(number: Order) -> None:
 def tag(serial: Annotated[int, typer.Argument(help="The tag's serial.")], as_json: AsJson = False) -> None:
     """The life of a tag: its states, heard or not heard, our own sites."""
     with work() as at:
+        at.viewed(f"tag:{serial}")
         life = tag_life.tag_life(at.tx, serial, at.policy, at.now)
     tell(life, as_json, _life_lines(life))
 

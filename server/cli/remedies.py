@@ -46,6 +46,7 @@ def add_to(app: typer.Typer) -> None:
 def waiting(as_json: AsJson = False) -> None:
     """What waits for people: remedies that are not settled, and the ledger to be paid by hand."""
     with work() as at:
+        at.viewed("remedies")
         desk = remedy_desk.desk(at.tx)
     rows = [_row(each) for each in desk.remedies]
     show(("no", "order", "remedy", "amount", "state", "asked by", "next try", "error"), rows, as_json)
@@ -56,8 +57,10 @@ def waiting(as_json: AsJson = False) -> None:
 def offer(number: Order, who: As, as_json: AsJson = False) -> None:
     """Every remedy for an order: whether it can be had, and why."""
     with work() as at:
+        caller = at.caller(who)
+        at.viewed(f"order:{number}", caller)
         looked = answers.weighing(at.tx, number, at.policy, at.now)
-        found = remedies.offered(at.tx, looked, at.caller(who).role, at.policy)
+        found = remedies.offered(at.tx, looked, caller.role, at.policy)
     rows = [
         (str(r.action), ",".join(map(str, r.slots)), _money(r.amount_minor, r.currency),
          "yes" if r.eligible else "no", "yes" if r.people else r.who, r.why)
@@ -149,6 +152,7 @@ def withdraw_run(no: RunNo, who: As) -> None:
 def progress(no: RunNo, as_json: AsJson = False) -> None:
     """How far a run is, and what became of each of its orders."""
     with work() as at:
+        at.viewed(f"run:{no}")
         found = remedy_runs.answer(at.tx, Role.OPERATOR, no, at.policy)
     _show(found, as_json)
 

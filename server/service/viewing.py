@@ -18,7 +18,12 @@ PAGE_ROWS = 100
 def note(tx: Connection, who: Caller, subject: str, now: datetime) -> None:
     """Staff looked at something, such as `order:T-1001`; a customer's look at their own is nobody's business."""
     if who.role in STAFF:
-        audit.add(tx, Entry(now, who.email, VIEWED, subject[:200], None, who.account_no))
+        note_by(tx, who.email, subject, now, who.account_no)
+
+
+def note_by(tx: Connection, actor: str, subject: str, now: datetime, account_no: int | None = None) -> None:
+    """Somebody of the house looked, with an account or without one; `actor` as in the audit."""
+    audit.add(tx, Entry(now, actor, VIEWED, subject[:200], None, account_no))
 
 
 def of_subject(tx: Connection, subject: str, before: int | None = None) -> tuple[Entry, ...]:

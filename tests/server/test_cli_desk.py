@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from server.rules.authority import Role
 from server.service import people
 from tests.server.service.test_messages import letters, weighed
 from tests.server.test_cli import On, Run, on
@@ -57,3 +59,31 @@ def test_what_is_open_and_a_letter(run: Run, town: Town) -> None:
 @pytest.mark.parametrize("zone", ["Europe/Foo", "Europe", ""])
 def test_a_day_ends_in_a_zone_that_exists(run: Run, zone: str) -> None:
     assert "(zone_unknown)" in run("promises", "--when", "later", "--zone", zone, code=2).stderr
+
+
+def test_every_look_is_written_down(run: Run, town: Town) -> None:
+    key = base64.b64encode(bytes(32)).decode()  # the town's
+    agent, reader = town.staff(), town.staff(Role.SUPERVISOR)
+    tag = town.tag()
+    looks = [
+        (("order", "T-1"), "order:T-1", "cli"),
+        (("order", "T-1", "--json"), "order:T-1", "cli"),
+        (("why", "T-1"), "order:T-1", "cli"),
+        (("thread", "T-1"), "order:T-1", "cli"),
+        (("say", "T-1", "{status}", "--as", agent.email), "order:T-1", agent.email),
+        (("remedy", "offer", "T-1", "--as", agent.email), "order:T-1", agent.email),
+        (("tag", str(tag.serial)), f"tag:{tag.serial}", "cli"),
+        (("find", "ann@example.com"), "find:ann@example.com", "cli"),
+        (("findings",), "findings", "cli"),
+        (("promises",), "promises", "cli"),
+        (("waiting",), "waiting", "cli"),
+        (("mail", "list"), "mail-in", "cli"),
+        (("remedy", "list"), "remedies", "cli"),
+    ]
+    agent.post("/orders", order("T-1", placed_at=town.now.isoformat()))
+    for argv, subject, actor in looks:
+        before = len(reader.get("/audit", params={"subject": subject}))
+        run(*argv, HEARSIGHT_MASTER_KEY=key)
+        entries = reader.get("/audit", params={"subject": subject})
+        assert len(entries) == before + 1, argv
+        assert (entries[0]["actor"], entries[0]["action"]) == (actor, "viewed"), argv

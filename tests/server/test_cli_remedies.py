@@ -84,6 +84,8 @@ def test_a_run_from_preview_to_end(town: Town, tmp_path: Path) -> None:
     assert refunded(town) == {number: [10_00] for number in ("T-1", "T-2", "T-3")}
     assert letters(town) == dict.fromkeys(("T-1", "T-2", "T-3"), 1)
     assert json.loads(run("progress", "1", "--json").stdout)["run"]["state"] == "done"
+    looks = town.staff(Role.LEAD).get("/audit?subject=run:1")
+    assert [each["actor"] for each in looks if each["action"] == "viewed"] == ["cli"]
     with pytest.raises(Refusal, check=lambda r: r.code == "run_settled"):
         run("withdraw-run", "1", "--as", boss)
 
