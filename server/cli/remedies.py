@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +13,11 @@ from sqlalchemy import Engine
 from server import wiring
 from server.cli.common import AsJson, answer, database, err, read_file, say, show, work
 from server.refusal import invalid
+from server.rules import authority
 from server.rules.authority import Action, Role
 from server.rules.policy import PROFILES
 from server.rules.remedy_money import amount_words
+from server.rules.remedy_runs import RunState
 from server.service import answers, remedies, remedy_desk, remedy_runs
 from server.service.ports import house_ports_of
 from server.service.remedies import Ask
@@ -22,12 +25,33 @@ from server.service.remedy_runs import RunAnswer, RunAsk
 from server.service.remedy_work import Shop
 from server.settings import Settings
 from server.store.remedies import StoredRemedy
+from server.store.remedy_runs import StoredRun
+
+
+class Remedy(StrEnum):
+    """What can be asked for: of the actions that may be allowed, those that are remedies."""
+
+    EXPRESS_RESHIP = Action.EXPRESS_RESHIP.value
+    FULL_REFUND = Action.FULL_REFUND.value
+    REFUND_SERVICE_FEE = Action.REFUND_SERVICE_FEE.value
+    REPLACE_LEFT_UNIT = Action.REPLACE_LEFT_UNIT.value
+    OVERRIDE_REFUTED = Action.OVERRIDE_REFUTED.value
+
+
+class RemedyForMany(StrEnum):
+    """What can be done for many orders at once."""
+
+    FULL_REFUND = Action.FULL_REFUND.value
+    REFUND_SERVICE_FEE = Action.REFUND_SERVICE_FEE.value
+    EXPRESS_RESHIP = Action.EXPRESS_RESHIP.value
+
 
 As = Annotated[str, typer.Option("--as", help="E-mail address of the account whose role grants it; it is logged.")]
+What = Annotated[Remedy, typer.Argument(help="Which remedy.")]
+WhatForMany = Annotated[RemedyForMany, typer.Argument(help="Which remedy.")]
 No = Annotated[int, typer.Argument(help="The remedy's number, as `remedy list` prints it.")]
 RunNo = Annotated[int, typer.Argument(help="The run's number.")]
 Order = Annotated[str, typer.Argument(help="The order's number.")]
-What = Annotated[Action, typer.Argument(help="Such as express_reship or full_refund.")]
 Reason = Annotated[str, typer.Option(help="Why.")]
 # A list of a thousand order numbers.
 FILE_MAX = 128 * 1024
@@ -79,7 +103,7 @@ def ask(
     although_slow: Annotated[bool, typer.Option("--although-slow", help="Buy a label that is no faster.")] = False,
 ) -> None:
     """Ask for a remedy, and grant it if the role may; asked twice it is one."""
-    wanted = Ask(action, reason, tuple(unit or ()), amount_minor, "", although_slow)
+    wanted = Ask(Action(action), reason, tuple(unit or ()), amount_minor, "", although_slow)
     with work() as at:
         policy, ports = at.policy, house_ports_of(at.engine, at.settings)
         _tell(remedies.take(at.tx, at.caller(who), number, wanted, ports, policy, at.now))
@@ -114,7 +138,7 @@ def paid(key: Annotated[str, typer.Argument(help="The entry's key, as `remedy li
 
 
 def preview(
-    action: What,
+    action: WhatForMany,
     who: As,
     key: Annotated[str, typer.Option(help="Your name of the run: the same name is the same run.")],
     cause: Annotated[str, typer.Option(help="Why these orders and no others.")],
@@ -128,18 +152,23 @@ def preview(
     if [orders, cohort, rule or None].count(None) != 2:
         raise invalid("orders_missing", "Say which orders: --orders, --cohort or --rule.", "Take one of the three.")
     named = tuple(read_file(orders, FILE_MAX).decode(errors="replace").split()) if orders else ()
-    wanted = RunAsk(key, action, cause, text, named, cohort, rule)
+    wanted = RunAsk(key, Action(action), cause, text, named, cohort, rule)
     with work() as at:
         made = remedy_runs.preview(at.tx, at.caller(who), wanted, at.policy, at.now)
-    _show(made, as_json)
+    _show(made, made.why, as_json)
 
 
 def approve(no: RunNo, who: As) -> None:
     """Let a run start when its undo window is over; above the limit a second person does."""
     with work() as at:
         done = remedy_runs.approve(at.tx, at.caller(who), no, at.policy, at.now)
-    until = done.not_before or done.look_again_at
-    say(f"Run {done.no} is {done.state}; " + ("it starts " if done.not_before else "look again after ") + f"{until}.")
+    say(f"Run {done.no} is {done.state}{_and_then(done)}.")
+
+
+def _and_then(run: StoredRun) -> str:
+    if run.state is RunState.APPROVED:
+        return f"; it starts {run.not_before:%Y-%m-%d %H:%M:%SZ}"
+    return f"; look again after {run.look_again_at:%Y-%m-%d %H:%M:%SZ}" if run.state is RunState.PREVIEWED else ""
 
 
 def withdraw_run(no: RunNo, who: As) -> None:
@@ -154,7 +183,7 @@ def progress(no: RunNo, as_json: AsJson = False) -> None:
     with work() as at:
         at.viewed(f"run:{no}")
         found = remedy_runs.answer(at.tx, Role.OPERATOR, no, at.policy)
-    _show(found, as_json)
+    _show(found, f"It waits for approval: {authority.who(Action.COHORT_REMEDY)} may.", as_json)
 
 
 def run(no: RunNo) -> None:
@@ -205,11 +234,13 @@ def _money(amount_minor: int, currency: str) -> str | None:
     return amount_words(amount_minor, currency) if amount_minor else None
 
 
-def _show(found: RunAnswer, as_json: bool) -> None:
+def _show(found: RunAnswer, who_may: str, as_json: bool) -> None:
+    """A run with its orders; `who_may` approve it is said while it waits for that, and no longer."""
     if as_json:
         answer(found, as_json, ())
         return
     rows = [(e.order, _money(e.amount_minor, e.currency), str(e.state), e.why) for e in found.entries]
     show(("order", "amount", "state", "why"), rows, False)
     sums = ", ".join(amount_words(minor, currency) for currency, minor in found.totals.items()) or "no money"
-    say(f"Run {found.run.no} is {found.run.state}: {sums}. {found.why}")
+    hint = f" {who_may}" if found.run.state is RunState.PREVIEWED else ""
+    say(f"Run {found.run.no} is {found.run.state}: {sums}.{hint}")

@@ -124,12 +124,27 @@ def may(role: Role, action: Action, amount_minor: int = 0, profile: str = "team"
     """Whether a role may do something of this amount. In profile *solo* two people become one with a delay, logged."""
     grant = TABLE[action].get(role)
     if grant is None:
-        return Permission(False, 0, "not_your_role", f"{role} may not {action.replace('_', ' ')}; {who(action)} may.")
+        return Permission(False, 0, "not_your_role", f"{role} may not {_doing(action)}; {who(action)} may.")
     if grant.limit_minor is not None and amount_minor > grant.limit_minor:
         return Permission(False, 0, "above_your_limit", f"Above the limit of {role}; {who(action)} may.")
     if grant.people > 1 and profile == "solo":
         return Permission(True, 1, "allowed_after_delay", "One person, after a delay and a second look; it is logged.")
     return Permission(True, grant.people, "allowed", "Allowed.")
+
+
+# What a role may not, where the action's name is no verb.
+_DOING: Final[Mapping[Action, str]] = {
+    Action.REFUND_SERVICE_FEE: "refund a service fee",
+    Action.EXPRESS_RESHIP: "send it again by express",
+    Action.FULL_REFUND: "refund in full",
+    Action.REPLACE_LEFT_UNIT: "replace a unit that left us",
+    Action.OVERRIDE_REFUTED: "override what was refuted",
+    Action.COHORT_REMEDY: "approve a remedy for many orders",
+}
+
+
+def _doing(action: Action) -> str:
+    return _DOING.get(action, action.replace("_", " "))
 
 
 def who(action: Action) -> str:

@@ -14,6 +14,9 @@ from server import wiring
 from server.cli.app import app
 from server.refusal import Refusal
 from server.rules.authority import Role
+from server.rules.policy import SOLO
+from server.rules.remedies import TITLES
+from server.rules.remedy_runs import FOR_MANY
 from server.service import people
 from server.store.db import url_of
 from tests.server.service.remedy_town import letters, place, refunded
@@ -72,9 +75,12 @@ def test_a_run_from_preview_to_end(town: Town, tmp_path: Path) -> None:
     assert "Run 1 is previewed: 30.00 USD" in made.stderr
     assert made.stdout.count("waiting") == 3
     assert refunded(town) == {}
+    waits = "Run 1 is previewed: 30.00 USD. It waits for approval: supervisor up to 2000.00, finance may.\n"
+    assert run("progress", "1").stderr == waits
     with pytest.raises(Refusal, check=lambda r: r.code == "orders_missing"):
         run("preview", "full_refund", *why)
-    assert "approved" in run("approve", "1", "--as", boss).stderr
+    starts = f"{town.now + timedelta(seconds=SOLO.undo_s):%Y-%m-%d %H:%M:%SZ}"
+    assert run("approve", "1", "--as", boss).stderr == f"Run 1 is approved; it starts {starts}.\n"
     with pytest.raises(Refusal, check=lambda r: r.code == "run_not_yet"):
         run("run", "1")
     town.now += timedelta(hours=1)
@@ -83,11 +89,23 @@ def test_a_run_from_preview_to_end(town: Town, tmp_path: Path) -> None:
     assert run("run", "1").stdout == done, "run again, nothing more is done"
     assert refunded(town) == {number: [10_00] for number in ("T-1", "T-2", "T-3")}
     assert letters(town) == dict.fromkeys(("T-1", "T-2", "T-3"), 1)
+    assert run("progress", "1").stderr == "Run 1 is done: 30.00 USD.\n"
+    assert run("approve", "1", "--as", boss).stderr == "Run 1 is done.\n"
     assert json.loads(run("progress", "1", "--json").stdout)["run"]["state"] == "done"
     looks = town.staff(Role.LEAD).get("/audit?subject=run:1")
-    assert [each["actor"] for each in looks if each["action"] == "viewed"] == ["cli"]
+    assert [each["actor"] for each in looks if each["action"] == "viewed"] == ["cli", "cli", "cli"]
     with pytest.raises(Refusal, check=lambda r: r.code == "run_settled"):
         run("withdraw-run", "1", "--as", boss)
+
+
+def test_remedies_are_offered_and_nothing_else_that_may_be_allowed(town: Town) -> None:
+    place(town, "T-1", paid=10_00)
+    agent = town.staff().email
+    for argv, offered in (("ask", TITLES), ("preview", FOR_MANY)):
+        told = "".join(run(argv, "--help").stdout.split())
+        assert f"<{'|'.join(offered)}>" in told, argv
+    wrong = run("ask", "T-1", "manage_people", "--as", agent, code=2).stderr
+    assert "manage_people" in wrong
 
 
 def test_the_ledger_is_paid_by_hand(town: Town, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

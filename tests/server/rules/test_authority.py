@@ -84,3 +84,8 @@ def test_a_scan_in_the_hand_is_evidence_from_the_carrier_alone() -> None:
     for source, accepted in ((Source.CARRIER, "supported"), (Source.STAFF, "stated"), (Source.SHOP, "stated")):
         weighing = judge(facts(label(at("Tue 10:00")), replace(theirs, source=source)), at("Wed 09:00"))
         assert [step.verdict for step in weighing.steps if step.step == "accepted"] == [accepted], source
+
+
+def test_what_a_role_may_not_is_said_in_plain_words() -> None:
+    told = may(Role.OPERATOR, Action.COHORT_REMEDY).why
+    assert told == "operator may not approve a remedy for many orders; supervisor up to 2000.00, finance may."
