@@ -96,7 +96,9 @@ def keep(tx: Connection, weighed: Weighing) -> None:
 
 
 def findings(tx: Connection, rule: str | None, severity: Severity | None, after: str | None) -> FindingsPage:
-    """Open findings, the worst and oldest first. Refusals: bad_request for a page that is none."""
+    """Open findings, the worst and oldest first. Refusals: bad_request for a rule or a page that is none."""
+    if rule is not None and rule not in CATALOGUE:
+        raise refuse("bad_request", detail="rule: there is no such rule")
     behind = _place(after, 3) if after else None
     urgency = URGENCY[severity] if severity else None
     place = (behind[0], _moment(behind[1]), behind[2]) if behind else None

@@ -36,6 +36,7 @@ def test_what_is_open_and_a_letter(run: Run, town: Town) -> None:
     found = json.loads(run("findings", "--json").stdout)
     assert ("T-1", "R-02") in {(row["order"], row["rule"]) for row in found}
     assert json.loads(run("findings", "--severity", "critical", "--rule", "R-02", "--json").stdout) == []
+    assert "(bad_request)" in run("findings", "--rule", "R-99", code=2).stderr
     wrong = run("say", "T-1", "It was dispatched weeks ago.", "--as", who.email, code=1).stdout
     assert "Stops it (against_evidence R-35): No serial is bound to it" in wrong
     due = (town.now + timedelta(hours=2)).isoformat()

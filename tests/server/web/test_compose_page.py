@@ -180,6 +180,7 @@ def test_lists_on_pages(town: Town) -> None:
     assert "wrote" in opened(lead, "/s/audit?subject=order:T-1")
     assert "Nothing is written down" in opened(lead, "/s/audit?subject=order:T-9")
     assert who.client.get("/s/findings?rule=R-99", headers=who.headers()).status_code == 422
+    who.refused("GET", "/findings?rule=R-99", 422, "bad_request")
     assert who.client.get("/s/promises?when=never", headers=who.headers()).status_code == 422
 
 
