@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
@@ -110,7 +111,7 @@ class Done(BaseModel):
 def refusals(*codes: str) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route for OpenAPI: every refusal by its status, with an example."""
     by_status: dict[int | str, dict[str, Any]] = {}
-    for code in codes:
+    for code in _with_token(codes):
         refusal = refuse(code, **_blanks(WORDS[code].message + WORDS[code].do))
         entry = by_status.setdefault(
             status_of(refusal),
@@ -119,6 +120,14 @@ def refusals(*codes: str) -> dict[int | str, dict[str, Any]]:
         entry["description"] = ", ".join(filter(None, [entry["description"], f"`{code}`"]))
         entry["content"]["application/json"]["examples"][code] = {"value": as_json(refusal)}
     return by_status
+
+
+def _with_token(codes: Iterable[str]) -> Iterator[str]:
+    """Whoever must show who they are may show a token, and it may not be valid."""
+    for code in codes:
+        yield code
+        if code == "sign_in_needed":
+            yield "token_invalid"
 
 
 def _blanks(sentence: str) -> dict[str, Any]:

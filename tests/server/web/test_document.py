@@ -95,6 +95,17 @@ def test_every_refusal_is_told_in_the_one_shape(document: dict[str, Any]) -> Non
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 
+def test_wherever_one_must_sign_in_a_token_may_not_be_valid(document: dict[str, Any]) -> None:
+    told = {
+        route: set(operation["responses"]["401"]["content"]["application/json"]["examples"])
+        for route, operation in operations(document)
+        if "401" in operation["responses"]
+    }
+    guarded = {route: codes for route, codes in told.items() if "sign_in_needed" in codes}
+    assert guarded
+    assert [route for route, codes in guarded.items() if "token_invalid" not in codes] == []
+
+
 def test_times_of_day_have_no_offset(document: dict[str, Any]) -> None:
     assert "'format': 'time'" not in str(document)
 
