@@ -13,6 +13,7 @@ from typing import Final
 
 from server.rules import business_days, words
 from server.rules.case import Case, SlotCase
+from server.rules.contacts import is_answer, reply_clock
 from server.rules.evidence import AGAINST, SHOWN_BY_EVIDENCE, Verdict
 from server.rules.facts import ActKind, StatementKind
 from server.rules.findings.finding import Finding
@@ -30,7 +31,8 @@ CUSTOMER_WORD: Final[Mapping[Verdict, str]] = {
     Verdict.REFUTED: "contradicted",
 }
 
-# How long we may take to answer about a finding. Longer and the customer asks first; shorter and every night breaks it.
+# How long we may take to look into a finding unasked. Longer and the customer asks first; shorter and every night
+# breaks it. Who asked is answered by the reply clock instead.
 ANSWER_S: Final = 86_400
 
 
@@ -210,11 +212,7 @@ def _next(
     if unit.ended is not None:
         return "", None
     if open_rules:
-        due = max(f.since for f in open_rules.values()) + timedelta(seconds=ANSWER_S)
-        if case.moment.passed(due):
-            late = f"We owed you an answer by {words.due(due, case.zone)} and are late."
-            return f"{late} Ask a person on the page of your order: staff there read what you read.", None
-        return "A person checks the tag itself and writes to you.", due
+        return _answer_next(case, max(f.since for f in open_rules.values()))
     if evidenced is Step.ACTIVATED:
         return "", None
     if far(evidenced) >= far(Step.DELIVERED):
@@ -224,3 +222,26 @@ def _next(
     if unit.gone_said:
         return "The carrier's first scan.", case.evidence_due(unit.gone_said[-1])
     return "It leaves us.", business_days.end_of_day(case.zone, _ship_by(case, unit))
+
+
+_CHECKS: Final = "A person checks the tag itself and writes to you."
+
+
+def _answer_next(case: Case, since: datetime) -> tuple[str, datetime | None]:
+    """About a finding open `since` then. Only who waits for an answer is told that we are late with it."""
+    clock = reply_clock(case)
+    if clock is not None and clock.late:
+        late = f"We owed you an answer by {words.due(clock.due, case.zone)} and are late."
+        return f"{late} “Ask a person” on your order's page reaches staff who read what you read.", None
+    if clock is not None:
+        return _CHECKS, clock.due
+    told = max((s.said_at for s in case.statements if is_answer(s) and s.said_at >= since), default=None)
+    if told is not None:
+        return (
+            f"You last heard from us {words.moment(told, case.zone)}. A person goes on checking the tag itself.",
+            None,
+        )
+    due = since + timedelta(seconds=ANSWER_S)
+    if case.moment.passed(due):
+        return "A person has yet to check the tag itself and to write to you.", None
+    return _CHECKS, due

@@ -111,3 +111,33 @@ def test_what_is_said_of_the_house_later_is_not_known_yet() -> None:
     case = within(facts(*PACKED, asks(at("Mon 12:00"))), mailbox("Mon 15:00", False))
     assert "R-24" not in rules(judge(case, at("Mon 14:00")))
     assert judge(case, at("Mon 14:00")).next_look_at == at("Mon 15:00")
+
+
+NEXT_LATE = "We owed you an answer by"
+STUCK = facts(*PACKED)  # packed on Monday, never seen to leave
+
+
+def test_who_never_asked_was_owed_no_answer_by_a_moment_that_passed() -> None:
+    weighed = judge(STUCK, at("Mon 12:00", week=1))
+    assert weighed.findings
+    assert weighed.shown.next_text == "A person has yet to check the tag itself and to write to you."
+    assert weighed.shown.next_by is None
+
+
+def test_who_was_answered_since_it_opened_is_not_told_that_we_are_late() -> None:
+    talked = (asks(at("Sat 09:00", week=1)), answers(at("Sun 10:00", week=1)))
+    weighed = judge(replace(STUCK, statements=(*STUCK.statements, *talked)), at("Fri 12:00", week=2))
+    assert weighed.findings
+    assert weighed.reply is None
+    told = "You last heard from us Sun 20 Nov 2016 10:00 EST. A person goes on checking the tag itself."
+    assert weighed.shown.next_text == told
+
+
+def test_who_waits_is_told_the_moment_of_the_clock_before_and_after_it() -> None:
+    case = replace(STUCK, statements=(*STUCK.statements, asks(at("Mon 12:00", week=1))))
+    early = judge(case, at("Tue 12:00", week=1) - SECOND).shown
+    assert early.next_text == "A person checks the tag itself and writes to you."
+    assert early.next_by == at("Tue 12:00", week=1)
+    late = judge(case, at("Tue 12:00", week=1)).shown
+    assert late.next_text.startswith(f"{NEXT_LATE} Tue 15 Nov 2016 12:00 EST and are late.")
+    assert "Ask a person on the page" not in late.next_text, "that page says it too"
