@@ -212,7 +212,15 @@ def _refund(look: _Look) -> Iterable[Remedy]:
     rules = _ids(f for f in look.weighing.findings if f.rule.remedy is Action.FULL_REFUND)
     no = _why_no_refund(look, here, amount)
     why = no or f"{'Nothing of it' if whole else 'A part of it'} left us, and {look.money.said(amount)} can go back."
+    why = why if no else why + _sending(look, here)
     yield _remedy(look, Action.FULL_REFUND, () if whole else tuple(here), 0 if no else amount, not no, why, rules)
+
+
+def _sending(look: _Look, here: Sequence[int]) -> str:
+    """Whoever pays back what is being sent again gives both: it stands beside the button."""
+    shown = {each.slot: each.replacing for each in look.weighing.shown.slots}
+    since = max((at for slot in here if (at := shown.get(slot)) is not None), default=None)
+    return f" A replacement was already started {look.day(since)}: refund only if it is not sent." if since else ""
 
 
 def _why_no_refund(look: _Look, here: Sequence[int], amount: int) -> str:

@@ -15,10 +15,10 @@ from server.rules import business_days, words
 from server.rules.case import Case, SlotCase
 from server.rules.contacts import is_answer, reply_clock
 from server.rules.evidence import AGAINST, SHOWN_BY_EVIDENCE, Verdict
-from server.rules.facts import ActKind, StatementKind
+from server.rules.facts import ActKind, Source, Statement, StatementKind
 from server.rules.findings.finding import Finding
 from server.rules.life import SHIPPING, Step, far
-from server.rules.payloads import CarrierScan, ShipmentStatus
+from server.rules.payloads import CarrierScan, Offer, OfferKind, ShipmentStatus
 from server.rules.ship_by import ship_by
 from server.rules.steps import StepVerdict
 
@@ -42,7 +42,10 @@ QUIET: Final = frozenset({"R-34"})
 
 @dataclass(frozen=True, slots=True)
 class SlotShown:
-    """One unit in three columns. None = nothing beyond the order. `word` is the customer's word for what was stated."""
+    """One unit in three columns. None = nothing beyond the order. `word` is the customer's word for what was stated.
+
+    `replacing`: since when a replacement is under way that nothing has shown to leave; None: there is none.
+    """
 
     slot: int
     title: str
@@ -54,6 +57,7 @@ class SlotShown:
     reasons: tuple[str, ...]
     next_text: str
     next_by: datetime | None
+    replacing: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,8 @@ def _project_slot(case: Case, unit: SlotCase, steps: Sequence[StepVerdict], find
     sentence, telling = _sentence(case, unit, mine, evidenced, open_rules)
     evidence = mine[telling].evidence if telling else ()
     reasons = (evidence[0].text, evidence[-1].text) if len(evidence) > 1 else tuple(e.text for e in evidence)
-    next_text, next_by = _next(case, unit, evidenced, open_rules)
+    replacing = _replacing(case, unit)
+    next_text, next_by = _next(case, unit, evidenced, open_rules, replacing)
     verdict = mine[stated].verdict if stated else Verdict.STATED
     return SlotShown(
         slot=number,
@@ -103,6 +108,7 @@ def _project_slot(case: Case, unit: SlotCase, steps: Sequence[StepVerdict], find
         reasons=reasons,
         next_text=next_text,
         next_by=next_by,
+        replacing=replacing,
     )
 
 
@@ -205,10 +211,44 @@ def _ship_by(case: Case, unit: SlotCase) -> date:
     return ship_by(case.calendar, case.facts.order.placed_at, unit.slot, case.policy)
 
 
+def _replacing(case: Case, unit: SlotCase) -> datetime | None:
+    """Since when a replacement is under way, by what the system itself did: nobody's word begins one.
+
+    Over once something shows a unit of the slot out of our hands after that: then evidence speaks.
+    """
+    if unit.ended is not None:
+        return None
+    offers = [s for s in unit.of_kind(StatementKind.OFFER) if s.source is Source.SYSTEM and s.slot is not None]
+    since = max((s.said_at for s in offers if _is_repair(s)), default=None)
+    gone = any(at > since for each in case.units_of(unit.slot.number) for at in each.departures) if since else False
+    return None if gone else since
+
+
+def _is_repair(said: Statement) -> bool:
+    return isinstance(said.payload, Offer) and said.payload.what is OfferKind.REPAIR
+
+
 def _next(
+    case: Case,
+    unit: SlotCase,
+    evidenced: Step | None,
+    open_rules: Mapping[str, Finding],
+    replacing: datetime | None,
+) -> tuple[str, datetime | None]:
+    """What happens next and by when; being late changes the words. A replacement under way comes first."""
+    if replacing is None:
+        return _next_of_itself(case, unit, evidenced, open_rules)
+    begun = f"A replacement is under way since {words.moment(replacing, case.zone)}."
+    newer = {rule: finding for rule, finding in open_rules.items() if finding.since > replacing}
+    if not newer and reply_clock(case) is None:
+        return f"{begun} This page says when something shows that it left us.", None
+    then, by = _next_of_itself(case, unit, evidenced, newer or open_rules)
+    return f"{begun} {then}".rstrip(), by
+
+
+def _next_of_itself(
     case: Case, unit: SlotCase, evidenced: Step | None, open_rules: Mapping[str, Finding]
 ) -> tuple[str, datetime | None]:
-    """What happens next and by when; being late changes the words."""
     if unit.ended is not None:
         return "", None
     if open_rules:

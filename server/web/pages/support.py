@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from server.rules.authority import UNASKED, Action
 from server.rules.findings.finding import Finding, Rule, Severity
 from server.rules.privacy import Viewer
+from server.rules.remedies import SPEAKS
+from server.rules.shown import Shown
 from server.service import answers, explain, find, gateway_health, messages, remedies, tag_life, threads, viewing
 from server.service.ingest_health import ingest_health
 from server.web.api.models import NumberInPath, Serial
@@ -49,7 +52,7 @@ def case(request: Request, number: NumberInPath, house: TheHouse, who: Staff, so
         offer = remedies.offered(tx, looked, who.role, house.policy)
         offered = messages.templates(looked.facts, house.policy, now)
         desk = around(tx, who, answer, offered, source, house.dice(8).hex(), now)
-    findings, items = merged(answer.findings), fold(desk.rows)
+    findings, items = merged(answer.findings, answer.shown), fold(desk.rows)
     return page(
         request, "case.html", order=answer, findings=findings, items=items, desk=desk, ingest=ingest,
         contacts=of_case(house, thread), remedies=offer,
@@ -83,24 +86,35 @@ def gateways(request: Request, house: TheHouse, _: Staff) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """The same finding about one unit or several."""
+    """The same finding about one unit or several. `replacing`: since when replacements of all of them are under way."""
 
     rule: Rule
     severity: Severity
     since: datetime
     why: str
     where: str
+    replacing: datetime | None
+
+    @property
+    def sent_again(self) -> bool:
+        """True if what this finding asks for is being done: a replacement begun since it opened, and no money owed."""
+        begun = self.replacing is not None and self.replacing >= self.since
+        return begun and self.rule.id in SPEAKS and self.rule.id not in UNASKED[Action.FULL_REFUND].rules
 
 
-def merged(findings: Iterable[Finding]) -> list[Card]:
+def merged(findings: Iterable[Finding], shown: Shown) -> list[Card]:
     """One card for each rule and moment, worst first as they come; `where` names the units."""
     alike: dict[tuple[str, datetime], list[Finding]] = {}
     for each in findings:
         alike.setdefault((each.rule.id, each.since), []).append(each)
-    return [_card(same) for same in alike.values()]
+    replacing = {each.slot: each.replacing for each in shown.slots}
+    return [_card(same, replacing) for same in alike.values()]
 
 
-def _card(same: list[Finding]) -> Card:
+def _card(same: list[Finding], replacing: Mapping[int, datetime | None]) -> Card:
     slots = [str(each.slot) for each in same if each.slot is not None]
     where = f"unit{'s' if len(slots) > 1 else ''} {', '.join(slots)}, " if slots else ""
-    return Card(same[0].rule, same[0].severity, same[0].since, same[0].why, where)
+    about = {each.slot for each in same}
+    begun = [at for slot, at in replacing.items() if None in about or slot in about]
+    since = None if None in begun else max((at for at in begun if at is not None), default=None)
+    return Card(same[0].rule, same[0].severity, same[0].since, same[0].why, where, since)

@@ -52,6 +52,31 @@ def test_the_first_remedy_is_one_click_at_the_orders_page(town: Town) -> None:
     assert letters(town) == {"T-1": 1}
 
 
+def test_a_replacement_that_was_begun_is_the_first_thing_that_both_read(town: Town) -> None:
+    place(town, "T-1", units=2, days_ago=5)
+    agent = town.staff()
+    before = page(town, agent, "/s/order/T-1")
+    assert "replacement" not in before.split('id="remedies"', 1)[0]
+    send(town, agent, "/s/order/T-1/remedies", action="express_reship", slots="1,2")
+    shop, _ = shop_of(town)
+    sweep_remedies(shop)
+    begun = "A replacement is under way since"
+    after = page(town, agent, "/s/order/T-1")
+    assert f"<dd><b>{begun}" in after
+    assert "send no other. </dd>" in after, "what the finding asked for is being done"
+    assert "A replacement was already started" in after, "beside the refund that it would double"
+    theirs, ours = agent.get("/orders/T-1/customer")["shown"], agent.get("/orders/T-1")["shown"]
+    assert theirs == ours
+    assert theirs["next_text"].startswith(begun)
+    assert all(slot["replacing"] for slot in theirs["slots"])
+    [label] = agent.get("/orders/T-1")["tracking"]
+    scan = {"carrier": label["carrier"], "number": label["number"], "status": "in_transit", "physical": True}
+    town.wait(seconds=60)
+    say(town, "T-1", StatementKind.CARRIER_SCAN, Source.CARRIER, payload=scan)
+    assert begun not in page(town, agent, "/s/order/T-1")
+    assert not any(slot["replacing"] for slot in agent.get("/orders/T-1")["shown"]["slots"])
+
+
 def test_an_operator_reads_and_asks_for_nothing(town: Town) -> None:
     place(town, "T-1")
     operator = town.staff(Role.OPERATOR)
