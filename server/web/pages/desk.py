@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from server.rules.authority import Action, may
-from server.rules.facts import Source
+from server.rules.facts import Source, StatementKind
 from server.rules.timeline import Column, Row
 from server.service import desk
 from server.service.answers import OrderAnswer
@@ -21,6 +21,24 @@ from server.web.pages.compose_form import CHOICES, Form
 
 # What our own people and machines said: the record that a caller is read from.
 _OURS = frozenset({Source.SHOP, Source.WAREHOUSE, Source.STAFF, Source.SYSTEM})
+# Words about the unit or its shipment. That we talked, paid or promised is no record of where it is.
+_OF_UNIT = frozenset(
+    {
+        StatementKind.ORDER_PLACED,
+        StatementKind.SERIAL_BOUND,
+        StatementKind.PACKED,
+        StatementKind.LABEL_PRINTED,
+        StatementKind.LEG_ENDED,
+        StatementKind.NUMBER_GIVEN,
+        StatementKind.SHIPPED_NOTICE,
+        StatementKind.DISPATCHED,
+        StatementKind.CARRIER_SCAN,
+        StatementKind.DELIVERED,
+        StatementKind.RETURNED,
+        StatementKind.ASSERTION,
+        StatementKind.ORDER_CANCELLED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +78,11 @@ def around(
     writes = may(who.role, Action.SAY).allowed
     sources = tuple(dict.fromkeys(_named(row) for row in answer.timeline))
     chosen = source if source in sources else ""
+    came = desk.raw(tx, number)
     return Desk(
         number=number,
         looking=desk.looking(tx, who, number, now),
-        beside=tuple(_beside(answer)),
+        beside=tuple(_beside(answer, {each.id for each in came if each.kind in _OF_UNIT})),
         form=Form.empty(key, len(answer.order.slots)) if writes else None,
         offered=offered if writes else (),
         sources=sources,
@@ -71,7 +90,7 @@ def around(
         rows=tuple(row for row in answer.timeline if chosen in ("", _named(row))),
         raw={
             each.id: json.dumps({"key": each.key, "via": each.via, "payload": each.payload}, indent=1, default=str)
-            for each in desk.raw(tx, number)
+            for each in came
         },
         choices=CHOICES,
     )
@@ -82,8 +101,9 @@ def _named(row: Row) -> str:
     return row.source if row.column is Column.SAID else str(row.column)
 
 
-def _beside(answer: OrderAnswer) -> Iterable[Beside]:
-    said = [row for row in answer.timeline if row.column is Column.SAID]
+def _beside(answer: OrderAnswer, of_unit: Set[str]) -> Iterable[Beside]:
+    """Each unit in three records; `of_unit`: the statements that are about units and shipments."""
+    said = [row for row in answer.timeline if row.column is Column.SAID and row.ref in of_unit]
     for slot in answer.shown.slots:
         mine = [row for row in said if row.slot in (None, slot.slot)]
         yield Beside(

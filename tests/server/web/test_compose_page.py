@@ -144,6 +144,18 @@ def test_side_by_side_and_the_rows_of_one_source(town: Town) -> None:
     assert opened(who, "/s/order/T-1?source=nonsense")
 
 
+def test_our_record_of_a_unit_is_what_was_said_of_it_not_that_we_talked(town: Town) -> None:
+    who, _ = refuted(town)
+    town.wait(seconds=60)
+    contact = {"inbound": False, "channel": "call", "wants": "answer"}
+    state(who, "T-1", said("talked", "contact", town.now, payload=contact))
+    page = opened(who)
+    beside = page[page.index("Side by side") : page.index('id="write"')]
+    last = beside.split("last: ", 1)[1].split("<", 1)[0]
+    assert "Dispatched" in last or "dispatched" in last, last
+    assert "we answered" in page[page.index('id="timeline"') :], "there it stands as everything that was said"
+
+
 def test_whoever_else_is_looking_is_named(town: Town) -> None:
     who, other = town.staff(), town.staff(Role.LEAD)
     who.post("/orders", order("T-1"))
