@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 
 from httpx import Response
 
@@ -154,6 +154,18 @@ def test_our_record_of_a_unit_is_what_was_said_of_it_not_that_we_talked(town: To
     last = beside.split("last: ", 1)[1].split("<", 1)[0]
     assert "Dispatched" in last or "dispatched" in last, last
     assert "we answered" in page[page.index('id="timeline"') :], "there it stands as everything that was said"
+
+
+def test_a_promise_due_at_midnight_is_due_by_the_end_of_the_day_before(town: Town) -> None:
+    who = town.staff()
+    who.post("/orders", order("T-1"))
+    midnight = datetime.combine(town.now.date() + timedelta(days=3), time(), UTC)
+    promised = {"what": "reply", "due": midnight.isoformat(), "grace_s": 0}
+    state(who, "T-1", said("p", "promise", town.now, payload=promised))
+    page = opened(who)
+    promises = page[page.index("<h2>Promises</h2>") :].split("</table>", 1)[0]
+    assert "the end of" in promises
+    assert " 00:00<" not in promises
 
 
 def test_whoever_else_is_looking_is_named(town: Town) -> None:
