@@ -1,7 +1,8 @@
 """A household shares a private tag for good: `household key`, `give` and `take`.
 
 The tag's secret is sealed to the member's own key. A server could give its own key for the member's, and anybody can
-seal something to a member: so each side shows six words, and the two people compare them by another way.
+seal something to a member: so each side has six words, and the two people compare them by another way. Before
+anything is sealed the giver types in what the member reads out.
 """
 
 from __future__ import annotations
@@ -90,18 +91,21 @@ def _take(each: Any, private: bytes) -> bool:
     return True
 
 
-def _compare(email: str, shown: str, heard: str) -> None:
-    """The words of the server's key against those that the member reads from their own screen."""
-    if heard:
-        same = heard.lower().split() == shown.split()
-    elif sys.stdin.isatty():
-        print(f"The words of {email}'s key: {shown}", file=sys.stderr)
-        same = typer.confirm("Do they read the same words from their screen to you?", err=True)
-    else:
-        raise PrivateError("words_missing", "The six words must be compared.", f"Say --words; here they are: {shown}")
-    if not same:
-        text = f"This is not {email}'s key; nothing was given."
-        raise PrivateError("member_key", text, "Ask them to run `household key`, and try again.")
+def _compare(email: str, served: str, heard: str) -> None:
+    """The words of the server's key against those that the member reads from their own screen.
+
+    The server's are never shown: whoever said yes to them, or pasted them back, would have compared nothing.
+    """
+    if not heard and sys.stdin.isatty():
+        heard = str(typer.prompt(f"The six words that {email} reads to you from their own screen", err=True))
+    if not heard:
+        text = f"Have {email} read out the six words that `household key` shows them, and give them with --words."
+        raise PrivateError("words_missing", "The six words must be compared.", text)
+    if heard.lower().split() != served.split():
+        text = f"The key that the server gives for {email} has other words; nothing was given."
+        raise PrivateError(
+            "member_key", text, "Have them run `household key` and read its words to you, and try again."
+        )
 
 
 def _key_file() -> Path:

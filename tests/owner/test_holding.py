@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -237,6 +238,8 @@ def test_a_household_shares_a_tag(
     unheard = run("household", "give", NUMBER, "bob")
     assert (unheard.code, between.sealed) == (1, [])
     assert "(words_missing)" in unheard.err
+    assert "bob read out the six words" in unheard.err
+    assert words not in unheard.out + unheard.err, "pasted back they would compare the server's key with itself"
     given = run("household", "give", NUMBER, "bob", "--words", words)
     assert given.code == 0, given.err
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "bob"))
@@ -259,6 +262,30 @@ def test_a_key_that_the_server_swapped_gets_nothing(run: Run, house: House, kept
     assert done.code == 1
     assert "(member_key)" in done.err
     assert not between.sealed
+    swapped = phrase.fingerprint(bytes.fromhex(between.swapped))
+    assert swapped not in done.out + done.err, "not after a comparison that failed, either"
+
+
+class Terminal(io.StringIO):
+    """Somebody types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_at_a_terminal_the_words_are_typed_and_not_nodded_through(
+    run: Run, house: House, kept: keyfile.Kept, monkeypatch: pytest.MonkeyPatch, swapped: bool
+) -> None:
+    between = Household()
+    house.instead = between
+    words = run("household", "key").out.splitlines()[0].removeprefix("Your key's words: ")
+    between.swapped = keys.public_of_day_key(secret("the server's own")).hex() if swapped else ""
+    monkeypatch.setattr(io, "StringIO", Terminal)
+    done = run("household", "give", NUMBER, "bob", typed=words + "\n")
+    assert (done.code, len(between.sealed)) == ((1, 0) if swapped else (0, 1)), done.err
+    served = phrase.fingerprint(bytes.fromhex(between.swapped or between.public["bob"]))
+    assert served not in done.out + done.err
 
 
 def test_what_somebody_else_sealed_does_not_replace_a_secret(
