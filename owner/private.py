@@ -84,15 +84,16 @@ def _phrase(dice: Callable[[int], bytes]) -> typer.Typer:
     def new(keep: Keep = None) -> None:
         """Makes a new secret and shows it as 24 words, this once."""
         seed = dice(phrase.SEED_LEN)
+        kept = _keep(seed, keep)  # first: words of a secret that is then refused would be written down for nothing
         show_phrase(seed)
-        _keep(seed, keep)
+        print(kept, end="")
 
     @group.command()
     def check(keep: Keep = None) -> None:
         """Reads a phrase from standard input and says whether it is whole."""
         seed = phrase.seed_of(secret_text("The 24 words"))
         print("This phrase is whole.")
-        _keep(seed, keep)
+        print(_keep(seed, keep), end="")
 
     @group.command()
     def words(beginning: Annotated[str, typer.Argument(help="First letters.")] = "") -> None:
@@ -113,9 +114,11 @@ def show_phrase(seed: bytes) -> None:
     print("Write these words down: whoever has them can read every place of this tag; without them nobody can.")
 
 
-def _keep(seed: bytes, serial: int | None) -> None:
-    if serial is not None:
-        print(f"Kept in {keyfile.save(keys_folder(), TagSecret(serial, seed))}, for you alone.")
+def _keep(seed: bytes, serial: int | None) -> str:
+    """Writes the key file, if one is wanted, and returns the line that says so. Raises PrivateError as `save` does."""
+    if serial is None:
+        return ""
+    return f"Kept in {keyfile.save(keys_folder(), TagSecret(serial, seed))}, for you alone.\n"
 
 
 def _ring(key_file: Path | None, share: str, days: int, now_s: int) -> Ring:

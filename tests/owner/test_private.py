@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from owner import keyfile
-from owner.keys import day_of, share_days
+from owner.keys import TagSecret, day_of, share_days
 from tests.owner.tag import PrivateTag
 
 TAG = PrivateTag()
@@ -52,6 +52,15 @@ def test_a_new_phrase_is_kept_and_read_again(owner, tmp_path: Path) -> None:
     assert keyfile.load(path).serial == 17
     assert owner("phrase", "new").stdout != owner("phrase", "new").stdout
     assert owner("phrase", "check", "--keep", "17", typed="zoo " * 23 + "vote").returncode == 1
+
+
+def test_words_of_a_secret_that_is_not_kept_are_not_shown(owner, tmp_path: Path) -> None:
+    """Somebody would write them down, and they would open nothing."""
+    before = keyfile.save(tmp_path / "hearsight" / "tags", TagSecret(17, TAG.secret.seed)).read_bytes()
+    done = owner("phrase", "new", "--keep", "17")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "(keys_exist)" in done.stderr
+    assert (tmp_path / "hearsight" / "tags" / "17.json").read_bytes() == before
 
 
 def test_a_wrong_phrase_is_refused_without_repeating_it(owner) -> None:
