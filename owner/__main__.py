@@ -149,9 +149,14 @@ def found(context: typer.Context, serial: Serial) -> None:
 
 @app.command()
 def transfer(context: typer.Context, serial: Serial, to_email: str) -> None:
-    """Offer it to another account, which has seven days to accept."""
-    offer = context.obj().post(f"/tags/{serial}/transfer", {"to_email": to_email})
+    """Offer it to another account, which has seven days to accept. A private one they then claim with its code."""
+    api = context.obj()
+    private = api.get(f"/tags/{serial}").get("private")
+    offer = api.post(f"/tags/{serial}/transfer", {"to_email": to_email})
     print(f"{to_email} may accept until {datetime.fromisoformat(offer['until']).astimezone():%d %b %H:%M}.")
+    if private:  # the server has no keys to hand over, and the tag goes on with its former owner's identifiers
+        print("Your keys do not go with it: give them the code from its box. Until they have claimed it with that code")
+        print("they cannot see where it is, and whoever has your keys may still be able to.")
 
 
 @app.command()

@@ -192,8 +192,10 @@ class House:
 
     def _post_tags(self, rest: str, _body: Json, account: str) -> Json:
         serial, what = rest.split("/")
-        assert what in ("release", "lost", "found")
+        assert what in ("release", "lost", "found", "transfer")
         assert self.owned[int(serial)].account == account
+        if what == "transfer":
+            return {"until": "2026-11-29T12:00:00Z"}
         if what == "release":
             del self.owned[int(serial)]
         return {"done": True}

@@ -196,6 +196,16 @@ def test_anew_is_anew_also_after_the_words_were_typed_in(
     assert tag.state.nvm.k_own == secret_now.own_key
 
 
+def test_who_hands_over_a_private_tag_is_told_that_it_goes_without_keys(
+    run: Run, house: House, kept: keyfile.Kept
+) -> None:
+    done = run("transfer", NUMBER, "ben@example.com")
+    assert done.code == 0, done.err
+    assert "they cannot see where it is, and whoever has your keys may still be able to" in done.out
+    house.owned[SERIAL].private = False
+    assert run("transfer", NUMBER, "ben@example.com").out.count("\n") == 1
+
+
 # --- The household ----------------------------------------------------------------------------------------
 
 

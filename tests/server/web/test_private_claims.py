@@ -226,6 +226,19 @@ def test_release_and_handing_over_end_the_keys(town: Town) -> None:
         assert tx.execute(select(day_keys)).all() == []
 
 
+def test_who_hands_a_tag_over_reads_beforehand_what_the_next_owner_sees_of_it(town: Town) -> None:
+    private, managed = ann_claims(town), town.tag()
+    owned = f"/t/{private.tag.serial}", f"/t/{managed.serial}"
+    private.whole()
+    town.claim(private.who, managed)
+    sealed, open_ = (town.client.get(path, headers=private.who.headers()).text for path in owned)
+    assert "Until they have claimed it with that code they cannot see where it is" in sealed
+    assert "whoever has your keys may still be able to" in sealed
+    only = "only they see where it is"
+    assert only not in sealed
+    assert only in open_
+
+
 # --- Attacks -----------------------------------------------------------------------------------------------
 
 
