@@ -191,7 +191,14 @@ def _kept(doors: Doors, serial: int, key_file: Path | None) -> Kept | None:
         if kept.secret.serial != serial:
             raise PrivateError("keys_serial", f"{path} is of tag {kept.secret.serial}.", "Name that tag, or its file.")
         return kept
-    if doors.token and doors().get(f"/tags/{serial}").get("private"):
+    told = doors().get(f"/tags/{serial}") if doors.token else {}
+    if told.get("private") and told.get("keys_until") is None:  # handed over, so that there never were words
+        raise PrivateError(
+            "keys_missing",
+            f"Tag {serial} is private, and has no keys of yours: it was handed over to you, or its claim was cut off.",
+            "Claim it with the code from its box: python -m owner claim --private",
+        )
+    if told.get("private"):
         raise PrivateError(
             "keys_missing",
             f"Tag {serial} is private, and its keys are not on this machine.",

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -164,10 +165,13 @@ class House:
 
     def _shown(self, serial: int) -> Json:
         private = self.owned[serial].private
+        held = [each.day for each in self.days.values() if each.serial == serial]
+        until = str(date(1970, 1, 1) + timedelta(days=max(held))) if private and held else None
         empty = {"code": "private", "text": "This tag is private."} if private else {"code": "never", "text": "Never."}
         return {
             "serial": serial, "name": f"Tag {serial}", "private": private, "managed": not private, "last": None,
             "empty": empty, "lost": None, "late": None, "here_since": None, "heard_at": None, "managed_note": "A note.",
+            "keys_until": until, "renew_from": until,
         }  # fmt: skip
 
     def _put_tags(self, rest: str, body: Json, account: str) -> Json:

@@ -14,7 +14,7 @@ from owner.doors import keys_folder
 from owner.keyfile import Span
 from owner.keys import day_of
 from tests.owner.conftest import SERIAL, Claimed, Run, give
-from tests.owner.house import House, Json
+from tests.owner.house import House, Json, Owned
 from tests.owner.tag import BERLIN, PARIS, POTSDAM, PrivateTag, secret
 from wire import keys
 from wire.sealed import seal
@@ -300,6 +300,19 @@ def test_a_share_of_days_to_come_says_that_nobody_heard(run: Run, house: House, 
     assert "(share_days)" in run("share", "make", str(SERIAL), "--from", "9999-12-30").err
     assert run("share", "make", str(SERIAL), "--days", "32").code == 2
     assert "(share_malformed)" in run("share", "open", typed="http://x.example/shared#abc").err
+
+
+# --- Handed over, and a claim that was cut off --------------------------------------------------------------
+
+
+def test_who_was_handed_a_private_tag_is_told_to_claim_it_and_not_to_look_for_words(run: Run, house: House) -> None:
+    house.owned[SERIAL] = Owned("ann", b"", private=True)
+    for command in (LOCATE, HISTORY, ("share", "make", str(SERIAL))):
+        done = run(*command)
+        assert done.code == 1
+        assert "has no keys of yours" in done.err
+        assert "python -m owner claim --private" in done.err
+        assert "24 words" not in done.err
 
 
 # --- What is not private ----------------------------------------------------------------------------------
