@@ -20,10 +20,11 @@ from owner.moments import day_in_words
 from owner.reports import Found
 
 
-def explained(found: Found, fetched: Fetched, span: Span | None, now_s: int) -> Found:
+def explained(found: Found, fetched: Fetched, span: Span | None, now_s: int, *, begun: bool = False) -> Found:
     """The same answer; without places it says why, as near to the cause as this machine can know.
 
-    Codes besides those of `reports.read`: `interrupted`, the trouble's own, `renewal_overdue`, `keys_not_uploaded`.
+    `begun`: the claim of this secret is not through. Codes besides those of `reports.read`: `interrupted`, the
+    trouble's own, `claim_unfinished`, `renewal_overdue`, `keys_not_uploaded`.
     """
     if found.points or fetched.reports:
         return found
@@ -34,6 +35,12 @@ def explained(found: Found, fetched: Fetched, span: Span | None, now_s: int) -> 
         empty, text = (
             fetched.trouble.code,
             f"No locations, because the look-back ended early: {fetched.trouble.message}",
+        )
+    elif begun:
+        empty = "claim_unfinished"
+        text = (
+            "No locations, because the claim of this tag is not finished. Run it again with the tag near a gateway, "
+            "it goes on where it was cut off: python -m owner claim --private"
         )
     elif span and day_of(now_s) >= span.after:
         empty = "renewal_overdue"

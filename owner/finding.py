@@ -213,7 +213,8 @@ def _look(server: Api, kept: Kept, days: int, now_s: int) -> tuple[Found, Fetche
     asked = [day for day in look_back(now_s, days) if day >= begins]
     shared = [kept.secret.day(day) for day in asked]
     found, fetched = _opened(server, shared, keys.owner_ring(kept.secret, asked), now_s)
-    return answer.explained(found, fetched, kept.span, now_s), fetched
+    begun = kept.origin is keyfile.Origin.BEGUN
+    return answer.explained(found, fetched, kept.span, now_s, begun=begun), fetched
 
 
 def _opened(server: Api, days: Sequence[SharedDay], ring: Ring, now_s: int) -> tuple[Found, Fetched]:

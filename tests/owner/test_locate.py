@@ -315,6 +315,21 @@ def test_who_was_handed_a_private_tag_is_told_to_claim_it_and_not_to_look_for_wo
         assert "24 words" not in done.err
 
 
+@pytest.mark.parametrize("days_at_the_server", [True, False])
+def test_after_a_claim_that_was_cut_off_it_says_to_go_on(
+    run: Run, house: House, claimed: Claimed, days_at_the_server: bool
+) -> None:
+    """Its keys may be at the server already: then nobody reports it for want of the tag's list, not of receivers."""
+    keyfile.amend(keys_folder(), replace(claimed.kept, span=None, origin=keyfile.Origin.BEGUN))
+    if not days_at_the_server:
+        house.days.clear()
+    done = run(*LOCATE)
+    assert (done.code, done.out) == (1, "")
+    assert "the claim of this tag is not finished. Run it again" in done.err
+    assert "no receiver" not in done.err
+    assert json.loads(run(*LOCATE, "--json").out)["empty"]["code"] == "claim_unfinished"
+
+
 # --- What is not private ----------------------------------------------------------------------------------
 
 
