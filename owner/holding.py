@@ -32,6 +32,8 @@ from wire.gatt import RING_MAX_S, RING_MIN_S
 
 PRIVATE: str = "Private: only your keys open its places; whoever loses the keys and the 24 words loses the places."
 MANAGED: str = "Managed: our server can read its places, and can help you when you have lost everything else."
+# The server forgets the days from today on at once, and with them what was sealed to them.
+TODAY_GOES: str = "What it reported privately today can be read no more from then on."
 
 
 class Kind(StrEnum):
@@ -66,7 +68,8 @@ def _add_claim(app: typer.Typer, edges: Edges) -> None:
         Private: only your keys open its places; whoever loses the keys and the 24 words loses the places.
         Managed: our server can read its places, and can help you when you have lost everything else.
 
-        Cut off, it goes on when it is run again. Claimed the other way, a tag of yours changes over.
+        Cut off, it goes on when it is run again. Claimed the other way, a tag of yours changes over; from private to
+        managed, what it reported today (UTC) can be read no more.
         """
         kind = _asked(private)
         code = secret_text("The code from the box")
@@ -91,18 +94,19 @@ def _add_claim(app: typer.Typer, edges: Edges) -> None:
     ) -> None:
         """Gives a tag up for good: whoever has its code can claim it. With --gateway a private one forgets you at once.
 
-        Without, it says the identifiers that you gave it until its next owner clears it, and nobody can read where.
+        Without, it says the identifiers that you gave it until its next owner clears it. Either way what it reported
+        privately today (UTC) can be read no more; your keys open the days before.
         """
-        if not yes:
-            typer.confirm(f"Give up tag {serial} for good?", abort=True)
         ours = keyfile.path_of(keys_folder(), serial).exists()
+        if not yes:
+            typer.confirm(f"{TODAY_GOES if ours else ''} Give up tag {serial} for good?".lstrip(), abort=True)
         if ours and gateway:
             with _talking(context.obj, serial, gateway, edges) as (talk, kept):
                 talk.clear(kept.secret)
         context.obj().post(f"/tags/{serial}/release")
         print(f"Tag {serial} is released.")
         if ours:
-            print(f"Its keys still open its last days: {keyfile.set_aside(keys_folder(), serial)}")
+            _set_aside(serial)
 
 
 def _add_talk(app: typer.Typer, edges: Edges) -> None:
@@ -178,12 +182,20 @@ def _show(secret: TagSecret) -> None:
 
 def _claim_managed(doors: Doors, code: str, k_claim: bytes, gateway: str | None, edges: Edges) -> None:
     api, kept = doors(), _of_code(k_claim)
+    if kept:
+        print(f"It becomes managed. {TODAY_GOES}", file=sys.stderr, flush=True)
     serial = claiming.claim_managed(
         api, code, k_claim, kept.secret if kept else None, lambda about: RelayRadio(api, about, gateway), gateway, edges
     )
     print(f"Tag {serial} is yours, managed: our server can read its places and shows them to you only.")
     if kept:
-        print(f"Its keys still open its last private days: {keyfile.set_aside(keys_folder(), serial)}")
+        _set_aside(serial)
+
+
+def _set_aside(serial: int) -> None:
+    aside = keyfile.set_aside(keys_folder(), serial)
+    print(f"Its keys are set aside in {aside}.")
+    print("They open reports of days before today (UTC), as long as the server keeps them: seven days.")
 
 
 def _of_code(k_claim: bytes) -> Kept | None:

@@ -151,7 +151,21 @@ def test_release_clears_the_tag_when_it_is_near(
     assert frame_kind(tag.frame()) is FrameType.PROVENANCE
     assert SERIAL not in house.owned
     assert not keyfile.path_of(home, SERIAL).exists()
-    assert keyfile.load(home / f"{SERIAL}.old-1.json") == kept.secret
+    aside = home / f"{SERIAL}.old-1.json"
+    assert keyfile.load(aside) == kept.secret
+    assert f"set aside in {aside}." in done.out
+    assert "They open reports of days before today" in done.out
+
+
+def test_before_a_private_tag_is_given_up_one_reads_that_today_goes(
+    run: Run, house: House, kept: keyfile.Kept, home: Path
+) -> None:
+    done = run("release", NUMBER, *HERE, typed="n\n")
+    assert done.code == 1
+    assert "What it reported privately today can be read no more" in done.out + done.err
+    assert SERIAL in house.owned
+    keyfile.set_aside(home, SERIAL)
+    assert "privately" not in run("release", NUMBER, typed="n\n").out, "a managed one"
 
 
 def test_private_to_managed_and_back(
@@ -160,6 +174,8 @@ def test_private_to_managed_and_back(
     done = run("claim", "--managed", *HERE, typed=code)
     assert done.code == 0, done.err
     assert "managed: our server can read its places" in done.out
+    assert "What it reported privately today can be read no more" in done.err
+    assert "They open reports of days before today" in done.out
     assert not house.owned[SERIAL].private
     assert frame_kind(tag.frame()) is FrameType.PROVENANCE
     assert not keyfile.path_of(home, SERIAL).exists()
