@@ -84,6 +84,7 @@ def _add_claim(app: typer.Typer, edges: Edges) -> None:
         assert kept.span is not None, "a finished claim has its days"
         print(f"Tag {kept.secret.serial} is yours, privately, with keys until {day_in_words(kept.span.after - 1)}.")
         print(f"Find it: python -m owner locate {kept.secret.serial}")
+        print("For half an hour it says that it is near you, and is not reported: there are no places before that.")
 
     @app.command()
     def release(

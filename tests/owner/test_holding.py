@@ -43,6 +43,11 @@ def test_a_private_claim_at_a_terminal(run: Run, house: House, code: str, tag: N
     words = [each for each in done.out.split() if each.isalpha()]
     assert " ".join(words).startswith(phrase.phrase_of(kept.secret.seed).rsplit(" ", 4)[0].split(" ")[0])
     assert f"python -m owner locate {SERIAL}" in done.out
+    assert "For half an hour it says that it is near you, and is not reported" in done.out
+    tag.clock.ahead_s += 25 * 60
+    assert frame_kind(tag.frame()) is FrameType.NEAR_OWNER
+    tag.clock.ahead_s += 5 * 60
+    assert frame_kind(tag.frame()) is FrameType.OWNED
     assert tag.state.nvm.k_own == kept.secret.own_key
     said = done.out + done.err
     for each in (kept.secret.seed, kept.secret.own_key, tag.unit.k_claim):

@@ -135,6 +135,7 @@ def test_words_must_come_back_and_every_failure_says_what_to_do(
         far.faults = ["", "not_reachable"]  # the line breaks once: it goes on by itself
         page.click("#go")
         expect(page.locator("#done")).to_be_visible()
+        expect(page.locator("#done")).to_contain_text("For half an hour the tag says that it is near its owner")
         expect(page.locator("#steps")).to_contain_text("The link to the tag was cut off. Once more.")
         assert fits(page)
         assert page.evaluate("document.activeElement.textContent") == "This tag is yours, and private"
