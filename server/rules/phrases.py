@@ -65,7 +65,7 @@ _DOUBT: Final = re.compile(
     r"|after|will|shall|would|should|could|can|may|might|must|going to|to be|is being|be)\b|n['’]t\b|['’]ll\b",
     re.IGNORECASE,
 )
-# In the same clause: something else than a parcel was sent. What "is in the mail" is one.
+# In the same clause: something else than a parcel was sent; but what "is in the mail" is a parcel.
 _OTHER: Final = re.compile(
     r"\b(?:money|refund|payment|invoice|e-?mail|(?<!s in the )mail|message|letter|answer|reply|question|request|form"
     r"|link|complaint|enquiry|inquiry|details)\b",
