@@ -129,6 +129,7 @@ def _share(now: Callable[[], datetime]) -> typer.Typer:
         if ends:
             ends_s = int(ends.replace(tzinfo=UTC).timestamp())
         fragment = keys.share_days(kept.secret, first_day, days, ends_s)
+        _refuse_in_vain(kept, first_day, ends_s, int(now().timestamp()))
         print(f"{context.obj.server.rstrip('/')}/shared#{fragment}")
         print(
             f"Whoever has this link sees the places of {days} day(s) from {day_in_words(first_day)} (UTC), until "
@@ -169,6 +170,18 @@ def _share(now: Callable[[], datetime]) -> typer.Typer:
         _end(found, fetched)
 
     return group
+
+
+def _refuse_in_vain(kept: Kept, first_day: int, ends_s: int, now_s: int) -> None:
+    """Refuses a link that could show nothing: whoever gets it cannot tell that from a tag that nobody heard."""
+    if ends_s <= now_s:
+        text = f"Such a share has ended already, {minute_in_words(ends_s)}: nobody could read it."
+        raise PrivateError("share_end", text, "Name later days with --from, or a later end with --ends.")
+    if kept.span and first_day >= kept.span.after:
+        text = f"The tag's keys end with {day_in_words(kept.span.after - 1)}: on these days nobody can report it."
+        raise PrivateError(
+            "share_days", text, f"Renew it first (renew {kept.secret.serial} --now), or share days before."
+        )
 
 
 def _begun(held: Share, now_s: int) -> list[SharedDay]:

@@ -12,7 +12,7 @@ import pytest
 from owner import finding, keyfile
 from owner.doors import keys_folder
 from owner.keyfile import Span
-from owner.keys import day_of
+from owner.keys import day_of, share_days
 from tests.owner.conftest import SERIAL, Claimed, Run, give
 from tests.owner.house import House, Json, Owned
 from tests.owner.tag import BERLIN, PARIS, POTSDAM, PrivateTag, secret
@@ -287,13 +287,29 @@ def test_a_link_shows_its_days_and_no_others(run: Run, house: House, claimed: Cl
 
 
 def test_a_share_is_not_read_after_its_end(run: Run, house: House, claimed: Claimed) -> None:
-    made = run("share", "make", str(SERIAL), "--from", "2020-01-01", "--days", "3", "--ends", "2020-02-01")
-    assert made.code == 0, made.err
+    today = day_of(claimed.now_s)
+    fragment = share_days(claimed.kept.secret, today - 2, 3, claimed.now_s - 1)
     before = len(house.asked)
-    done = run("share", "open", typed=made.out)
+    done = run("share", "open", typed=f"{house.url}/shared#{fragment}")
     assert done.code == 1
     assert "(share_ended)" in done.err
     assert len(house.asked) == before, "and nobody is asked"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (("--from", "2020-01-01", "--days", "3", "--ends", "2020-02-01"), "(share_end)"),
+        (("--from", "2020-01-01"), "has ended already"),
+        (("--from", "2090-01-01"), "Renew it first"),
+    ],
+)
+def test_no_link_is_made_that_could_show_nothing(
+    run: Run, claimed: Claimed, wanted: tuple[str, ...], said: str
+) -> None:
+    made = run("share", "make", str(SERIAL), *wanted)
+    assert (made.code, made.out) == (1, "")
+    assert said in made.err
 
 
 def test_a_share_of_days_to_come_says_that_nobody_heard(run: Run, house: House, claimed: Claimed) -> None:
