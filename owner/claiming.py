@@ -34,6 +34,8 @@ from wire.signing import SIGNATURE_LEN, Domain, sign
 # A carried claim takes a minute; its code serves for fifteen.
 MANAGED_TRIES: Final = 150
 MANAGED_EVERY_S: Final = 2.0
+# What the server notes while a gateway carries a claim; any other step is the refusal that ended the carrying.
+_GOING_ON: Final = frozenset({"code_accepted", "heard", "clearing", "asked", "activated"})
 _CLAIM_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 Json = Mapping[str, Any]
@@ -155,20 +157,40 @@ def claim_managed(
                 talk.clear(secret)
         finally:
             talk.close()
+    known = {_moment(step) for step in _state(api, claim)["steps"]}  # of earlier tries: the same code, the same claim
     carried = claim.post("carry", {"gateway": gateway})
     edges.say(f"Gateway {carried.get('gateway')} looks for the tag. Hold it near, and press its button when asked.")
-    told = 0
+    _watch(api, claim, known, edges)
+    return claim.serial
+
+
+def _watch(api: Api, claim: Claim, known: set[tuple[str, str]], edges: Edges) -> None:
+    """Tells what is new until the tag has signed. Raises RefusedError: the gateway's reason, or `claim_expired`."""
     for _ in range(MANAGED_TRIES):
-        state = api.get(f"/claims/{claim.claim_id}")
-        for step in state["steps"][told:]:
-            edges.say(step["text"])
-        told = len(state["steps"])
+        state = _state(api, claim)
+        new = [step for step in state["steps"] if _moment(step) not in known]
+        known.update(map(_moment, new))
+        for step in new:
+            if step["step"] in _GOING_ON:
+                edges.say(step["text"])
         if state["state"] == "activated":
-            return claim.serial
+            return
+        ended = next((step for step in new if step["step"] not in _GOING_ON), None)
+        if ended:
+            raise RefusedError(ended["step"], ended["text"])
         if state["state"] == "expired":
             break
         edges.wait(MANAGED_EVERY_S)
     raise RefusedError("claim_expired", "The tag has not signed in time.", "Begin again, with the tag in hand.")
+
+
+def _state(api: Api, claim: Claim) -> Any:
+    return api.get(f"/claims/{claim.claim_id}")
+
+
+def _moment(step: Json) -> tuple[str, str]:
+    """Tells one step from another: what happens twice in a row stays one step, with a new moment."""
+    return step["at"], step["step"]
 
 
 def finder(secret: TagSecret, edges: Edges) -> Find:

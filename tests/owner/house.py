@@ -65,6 +65,9 @@ class House:
     asked: list[str] = field(default_factory=list)
     members: dict[str, Json] = field(default_factory=dict)
     page: int = PAGE
+    # What happened to managed claims, as the server notes it. `gives_up`: how the next carryings end without the tag.
+    steps: dict[str, list[Json]] = field(default_factory=dict)
+    gives_up: list[Json] = field(default_factory=list)
     # A test's own answer for a path, before the honest one: returns None to leave it alone.
     instead: Callable[[str, Json], Json | None] = lambda _path, _body: None
     url: str = ""
@@ -74,6 +77,7 @@ class House:
         self._claims: dict[str, tuple[NearTag, str]] = {}
         self._challenges: dict[str, tuple[bytes, bytes]] = {}
         self._relay: LoopRadio | None = None
+        self._notes = 0
 
     def file(self, *reports: bytes) -> None:
         for report in reports:
@@ -105,6 +109,9 @@ class House:
             if serial in self.owned and self.owned[serial].account != account:
                 raise no("claim_taken")
             claim_id = secret(f"claim {len(self._claims)}", 8).hex()
+            if "code" in body:  # the same code goes on with the managed claim under way
+                under_way = [old for old in self.steps if self._claims[old] == (tag, account)]
+                claim_id = under_way[-1] if under_way and serial not in self.owned else claim_id
             self._claims[claim_id] = tag, account
             return {"claim_id": claim_id, "serial": serial, "state": "pending", "private": "claim_hash" in body}
         claim_id, _, step = rest.partition("/")
@@ -142,7 +149,14 @@ class House:
 
     def _claim_carry(self, claim: str, tag: NearTag, _body: Json, account: str) -> Json:
         """The server's own claim of a managed tag, in short: the tag says P frames and is pressed."""
+        if self.gives_up and self.gives_up[0]["step"] == "tag_not_heard":
+            self._note(claim, self.gives_up.pop(0))
+            return {"gateway": "home"}
         decode_p(tag.frame(), K_LOT, K_FACTORY)
+        self._note(claim, {"step": "heard", "text": "Heard."})
+        if self.gives_up:
+            self._note(claim, self.gives_up.pop(0))
+            return {"gateway": "home"}
         tag.press()
         self.owned[tag.unit.serial] = Owned(account, b"", private=False)
         return {"gateway": "home"}
@@ -150,7 +164,15 @@ class House:
     def _get_claims(self, rest: str, _body: Json, account: str) -> Json:
         tag, _ = self._claims[rest]
         state = "activated" if tag.unit.serial in self.owned else "pending"
-        return {"claim_id": rest, "serial": tag.unit.serial, "state": state, "steps": [{"step": "x", "text": "Heard."}]}
+        return {"claim_id": rest, "serial": tag.unit.serial, "state": state, "steps": self.steps.get(rest, [])}
+
+    def _note(self, claim: str, step: Json) -> None:
+        """As the server does: the same again renews its moment."""
+        steps = self.steps.setdefault(claim, [])
+        if steps and steps[-1]["step"] == step["step"]:
+            steps.pop()
+        self._notes += 1
+        steps.append({"at": f"2026-11-22T12:00:{self._notes:02}Z", **step})
 
     # --- Tags ---------------------------------------------------------------------------------------------
 

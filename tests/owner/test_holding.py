@@ -190,6 +190,32 @@ def test_private_to_managed_and_back(
     assert house.owned[SERIAL].private
 
 
+UNPRESSED = {"step": "button_not_pressed", "text": "The button was not pressed. Press it, then try again at once."}
+UNHEARD = {"step": "tag_not_heard", "text": "The tag is not heard here just now."}
+
+
+def test_a_managed_claim_that_the_gateway_gave_up_ends_at_once_and_begins_afresh(
+    run: Run, house: House, code: str
+) -> None:
+    """Each try tells its own steps only, also where the server notes the same refusal in the same place again."""
+    house.gives_up = [UNPRESSED, UNHEARD, UNHEARD]
+    first = run("claim", "--managed", *HERE, typed=code)
+    assert (first.code, first.err.count("Heard.")) == (1, 1)
+    assert first.err.endswith(f"{UNPRESSED['text']}\n(button_not_pressed)\n")
+    assert first.err.count("try again at once") == 1
+    for _ in range(2):
+        again = run("claim", "--managed", *HERE, typed=code)
+        assert again.code == 1
+        assert again.err.endswith(f"{UNHEARD['text']}\n(tag_not_heard)\n")
+        assert "Heard." not in again.err
+        assert "pressed" not in again.err.partition("when asked.")[2]
+    last = run("claim", "--managed", *HERE, typed=code)
+    assert last.code == 0, last.err
+    assert last.err.count("Heard.") == 1
+    assert "not heard" not in last.err
+    assert len(house.steps) == 1, "one claim all the while"
+
+
 def test_claimed_anew_whoever_has_the_old_secret_reads_no_further(
     run: Run, house: House, tag: NearTag, kept: keyfile.Kept, code: str, home: Path
 ) -> None:
