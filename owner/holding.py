@@ -6,12 +6,13 @@ can neither read nor make.
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,7 +20,7 @@ from owner import claiming, keyfile
 from owner.api import RefusedError
 from owner.doors import Doors, keys_folder, secret_text
 from owner.errors import PrivateError
-from owner.finding import Serial
+from owner.finding import INTERRUPTED, Serial
 from owner.keyfile import Kept
 from owner.keys import TagSecret, day_of, renewal
 from owner.moments import day_in_words
@@ -54,9 +55,24 @@ def add_to(app: typer.Typer, edges: Edges) -> None:
     _add_talk(app, edges)
 
 
+def _resumable(command: Callable[..., None]) -> Callable[..., None]:
+    """Ctrl-C in what goes on when it is run again is told as that, and not met with silence."""
+
+    @functools.wraps(command)
+    def told(*arguments: Any, **named: Any) -> None:
+        try:
+            command(*arguments, **named)
+        except KeyboardInterrupt:
+            print("\nInterrupted. Nothing is lost: run the same command again, and it goes on.", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from None
+
+    return told
+
+
 def _add_claim(app: typer.Typer, edges: Edges) -> None:
 
     @app.command()
+    @_resumable
     def claim(
         context: typer.Context,
         private: Annotated[bool | None, typer.Option("--private/--managed", help="Who opens its places.")] = None,

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from owner import keyfile, phrase, recognise
+from owner.api import Api
 from owner.keys import TagSecret, claim_bundle, day_of, eids, hand_over
 from tests.owner.conftest import SERIAL, Run
 from tests.owner.house import House, Json, no
@@ -67,6 +68,21 @@ def test_one_chooses_and_the_code_is_checked_before_anything_is_asked(run: Run, 
     assert code[:-1] not in wrong.err
     assert not house.asked
     assert "(token_missing)" in run("claim", "--private", typed=code, token="").err
+
+
+@pytest.mark.parametrize("kind", ["--private", "--managed"])
+def test_ctrl_c_in_a_claim_says_that_nothing_is_lost(
+    run: Run, house: House, code: str, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    def pressed(*_: object, **_named: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Api, "get", pressed)
+        done = run("claim", kind, typed=code)
+    assert done.code == 130
+    assert "Nothing is lost: run the same command again" in done.err
+    assert run("claim", kind, typed=code).code == 0
 
 
 def test_ring_near_and_silence(run: Run, tag: NearTag, kept: keyfile.Kept) -> None:
