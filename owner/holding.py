@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from owner import claiming, keyfile
-from owner.api import RefusedError
+from owner.api import Api, RefusedError
 from owner.doors import Doors, keys_folder, secret_text
 from owner.errors import PrivateError
 from owner.finding import INTERRUPTED, Serial
@@ -158,7 +158,8 @@ def _add_talk(app: typer.Typer, edges: Edges) -> None:
         early: Annotated[bool, typer.Option("--now", help="Also if there is time yet.")] = False,
     ) -> None:
         """Gives a private tag and the server the next year of days. The 24 words stay the same."""
-        api, kept = context.obj(), _keys(serial)
+        api = context.obj()
+        kept = _keys(api, serial)
         if kept.origin is keyfile.Origin.GIVEN:
             text = f"The keys of tag {serial} are somebody else's, who shared them with you and would read on."
             raise PrivateError("keys_given", text, "If it is yours now, claim it with the code from its box.")
@@ -223,14 +224,27 @@ def _of_code(k_claim: bytes) -> Kept | None:
     return None
 
 
-def _keys(serial: int) -> Kept:
-    return keyfile.read(keyfile.path_of(keys_folder(), serial))
+def _keys(api: Api, serial: int) -> Kept:
+    """The tag's keys. Raises PrivateError as `keyfile.read` does, and `tag_managed`: there never were any."""
+    path = keyfile.path_of(keys_folder(), serial)
+    if not path.exists() and _is_managed(api, serial):
+        text = f"Tag {serial} is managed: `ring`, `near` and `renew` are for private tags only."
+        raise PrivateError("tag_managed", text, f"Where it is: python -m owner locate {serial}")
+    return keyfile.read(path)
+
+
+def _is_managed(api: Api, serial: int) -> bool:
+    try:
+        return api.get(f"/tags/{serial}").get("private") is False
+    except RefusedError:  # then nobody knows, and that the keys are missing is true all the same
+        return False
 
 
 @contextmanager
 def _talking(doors: Doors, serial: int, gateway: str | None, edges: Edges) -> Iterator[tuple[TagTalk, Kept]]:
     """The tag, within reach of a gateway. A code that had to be typed is kept once the tag has taken it."""
-    api, kept = doors(), _keys(serial)
+    api = doors()
+    kept = _keys(api, serial)
     k_claim = kept.k_claim or _k_claim(secret_text("The code from the box (it is not in the key file yet)"))
     kept_now = replace(kept, k_claim=k_claim)
     talk = TagTalk(RelayRadio(api, {"serial": serial}, gateway), k_claim, claiming.finder(kept.secret, edges), edges)
@@ -243,4 +257,4 @@ def _talking(doors: Doors, serial: int, gateway: str | None, edges: Edges) -> It
     finally:
         talk.close()
     if not kept.k_claim:
-        keyfile.amend(keys_folder(), replace(_keys(serial), k_claim=k_claim))
+        keyfile.amend(keys_folder(), replace(_keys(api, serial), k_claim=k_claim))

@@ -13,7 +13,7 @@ from owner import keyfile, phrase, recognise
 from owner.api import Api
 from owner.keys import TagSecret, claim_bundle, day_of, eids, hand_over
 from tests.owner.conftest import SERIAL, Run
-from tests.owner.house import House, Json, no
+from tests.owner.house import House, Json, Owned, no
 from tests.owner.near import NearTag
 from tests.owner.tag import secret
 from wire import keys
@@ -97,6 +97,18 @@ def test_ring_near_and_silence(run: Run, tag: NearTag, kept: keyfile.Kept) -> No
     done = run("near", NUMBER, *HERE)
     assert done.code == 0, done.err
     assert frame_kind(tag.frame()) is FrameType.NEAR_OWNER
+
+
+@pytest.mark.parametrize("command", ["ring", "near", "renew"])
+def test_of_a_managed_tag_nobody_is_sent_for_a_phrase_that_never_was(run: Run, house: House, command: str) -> None:
+    assert "(keys_missing)" in run(command, NUMBER, *HERE).err, "not ours: nobody knows"
+    house.owned[SERIAL] = Owned("ann", b"", private=False)
+    done = run(command, NUMBER, *HERE)
+    assert (done.code, "(tag_managed)" in done.err) == (1, True)
+    assert "private tags only" in done.err
+    assert "phrase" not in done.err
+    house.owned[SERIAL].private = True
+    assert "(keys_missing)" in run(command, NUMBER, *HERE).err
 
 
 def test_a_gateway_must_be_named(run: Run, kept: keyfile.Kept) -> None:
