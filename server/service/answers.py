@@ -163,8 +163,7 @@ def collect(tx: Connection, number: str, policy: Policy, now: datetime) -> Order
         house=channel_health.of_waits(tx, said),
     )
     cuts = _cuts(said, done, policy) | pickup_deadlines(bare, policy, now)
-    since, anchor_age = stored.placed_at - sightings.LOOK_BACK, timedelta(seconds=policy.anchor_age_s)
-    heard = tuple(sightings.heard(tx, serials, since, cuts, anchor_age))
+    heard = tuple(sightings.heard(tx, serials, stored.placed_at - sightings.LOOK_BACK, cuts, policy.anchor_age_s))
     return replace(bare, heard=heard, gateways=coverage.gateways_of(tx, {row.gateway for row in heard}))
 
 

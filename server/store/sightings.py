@@ -71,18 +71,19 @@ def heard(
     serials: Collection[int],
     since: datetime | None = None,
     cuts: Collection[datetime] = (),
-    anchor_age: timedelta | None = None,
+    anchor_age_s: int | None = None,
 ) -> list[facts.Heard]:
     """What the radio heard of these tags, thinned to the two ends of every (serial, boot, gateway, class, place, clock,
     lag bucket of 30 s, UTC day), in order of time. `since` bounds the moment heard.
 
     Nothing is thinned across a moment in `cuts`: whoever asks "was it heard between these two" cuts at both. Nor across
-    the moment at which a boot has been known for `anchor_age`: frames before it prove nothing, and as the end of a row
-    one of them would hide those that do.
+    the moment at which a boot has been known for `anchor_age_s`: frames before it prove nothing, and as the end of a
+    row one of them would hide those that do.
     """
     if not serials:
         return []
-    asked = {"serials": sorted(set(serials)), "since": since, "cuts": sorted(set(cuts)), "anchor_age": anchor_age}
+    age = None if anchor_age_s is None else timedelta(seconds=anchor_age_s)
+    asked = {"serials": sorted(set(serials)), "since": since, "cuts": sorted(set(cuts)), "anchor_age": age}
     return [_heard(row) for row in tx.execute(_HEARD, asked)]
 
 

@@ -96,7 +96,7 @@ def test_frames_of_a_boot_known_for_an_hour_do_not_stand_in_one_row_with_younger
         hear(tx, by_a_bad_clock, morning - 3_600 * S, 5_000)
         for at_s in (0, 3_599, 3_600, 7_200):
             hear(tx, told, morning + at_s * S, 10_000 + at_s)
-        rows = sightings.heard(tx, [7], anchor_age=timedelta(hours=1))
+        rows = sightings.heard(tx, [7], anchor_age_s=3_600)
         assert len(sightings.heard(tx, [7])) == 2
     ends = [(row.first_uptime_s, row.last_uptime_s) for row in rows if row.clock_good]
     assert ends == [(10_000, 13_599), (13_600, 17_200)]
