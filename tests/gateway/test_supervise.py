@@ -148,9 +148,9 @@ def test_an_adapter_that_bleak_missed_is_found_all_the_same(air: Air) -> None:
 
     async def story() -> None:
         async with ears(air) as ours:
+            manager = _global_instances[asyncio.get_running_loop()]
             await ours.away(lambda: air.do(air.bluez.stop_bluetoothd()))
             await ours.until(lambda: ours.supervisor.state == "restarting")
-            manager = _global_instances.get(asyncio.get_running_loop())
             await ours.away(lambda: air.do(air.bluez.start_bluetoothd()))
             await ours.hears()
             assert _global_instances[asyncio.get_running_loop()] is not manager, "a new picture of bluetoothd"
